@@ -1,0 +1,51 @@
+"""Errors a user can act on. Each names what arrived, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PoolauditError(Exception):
+    """Base of every error poolaudit raises on purpose; the command line shows its text and exits with 2."""
+
+
+class InvalidInputError(PoolauditError, ValueError):
+    """A file, an array or an option that cannot be audited as it is.
+
+    Args:
+        arrived: What was given, with its name and the offending value.
+        allowed: What would be accepted.
+        cure: What the user can do about it; may be empty.
+    """
+
+    def __init__(self, arrived: str, allowed: str = "", cure: str = "") -> None:
+        self.arrived, self.allowed, self.cure = arrived, allowed, cure
+        parts = [arrived.rstrip(".") + "."]
+        if allowed:
+            parts.append(f"Allowed: {allowed.rstrip('.')}.")
+        if cure:
+            parts.append(cure if cure[-1] in ".?!`" else cure + ".")
+        super().__init__(" ".join(parts))
+
+
+class MissingExtraError(PoolauditError, ImportError):
+    """An optional dependency is needed and not installed; the text carries the pip command."""
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs an optional dependency. Install it with: pip install 'poolaudit[{extra}]'")
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The sentence `Did you mean 'x'?` for the closest of `choices`, or an empty string."""
+    known = list(choices)
+    by_lowercase = {choice.lower(): choice for choice in known}
+    close = difflib.get_close_matches(word.lower(), list(by_lowercase), n=1, cutoff=0.6)
+    return f"Did you mean {by_lowercase[close[0]]!r}?" if close else ""
+
+
+def listed(names: Iterable[str], limit: int = 8) -> str:
+    """Names as readable text, cut after `limit` with the number left out."""
+    known = list(names)
+    shown = ", ".join(repr(name) for name in known[:limit])
+    return shown if len(known) <= limit else f"{shown} and {len(known) - limit} more"

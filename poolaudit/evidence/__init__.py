@@ -1,0 +1,1 @@
+"""What the stages measured: frozen, plain data. Detectors judge it, reports show it, JSON stores it."""

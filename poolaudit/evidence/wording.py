@@ -1,0 +1,45 @@
+"""Numbers as a reader sees them: in findings, in the report and on the command line alike."""
+
+from __future__ import annotations
+
+import math
+
+from poolaudit.evidence.estimates import Estimate
+
+
+def percent(value: float | None) -> str:
+    """A rate for a reader: one decimal, never rounded up to a certainty it is not."""
+    if value is None:
+        return "not known"
+    if 0.999 < value < 1.0:
+        return f"{math.floor(value * 10_000) / 100:.2f} %"
+    if 0.0 < value < 0.001:
+        return f"{math.ceil(value * 10_000) / 100:.2f} %"
+    return f"{100 * value:.1f} %"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """The estimate with interval, n and method as one line of text, or the reason why there is none."""
+    if estimate.value is None:
+        return f"not estimable: {estimate.reason}"
+    if estimate.low is None or estimate.high is None:
+        return f"{percent(estimate.value)} (n = {estimate.n:,}; no interval: {estimate.reason})"
+    interval = f"{percent(estimate.low)} to {percent(estimate.high)}"
+    return (
+        f"{percent(estimate.value)} ({interval}, {100 * estimate.confidence:g} % interval, "
+        f"n = {estimate.n:,}, {estimate.method})"
+    )
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number with `digits` decimals, for scores that are no shares."""
+    return "not known" if value is None else f"{value:.{digits}f}"
+
+
+def interval(estimate: Estimate, *, as_percent: bool) -> str:
+    """ "low to high", or an empty string where there is no interval."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    if as_percent:
+        return f"{percent(estimate.low)} to {percent(estimate.high)}"
+    return f"{number(estimate.low)} to {number(estimate.high)}"

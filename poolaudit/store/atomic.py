@@ -1,0 +1,60 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from poolaudit.errors import InvalidInputError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes `content` to `path` through a temporary neighbour, so that a reader never sees half a file.
+
+    Raises:
+        InvalidInputError: The folder cannot be written to or the disk is full; an older file stays as it was.
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes the file private; a report is meant to be shared as any file of the user's would be.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InvalidInputError(
+            f"{str(path)!r} cannot be written: {error.strerror}",
+            cure="Name a folder that can be written to with --out",
+        ) from None
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def make_output_folder(folder: Path) -> Path:
+    """Creates `folder` and proves that it can be written to, before any long work begins.
+
+    Raises:
+        InvalidInputError: It is a file, or it cannot be created or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidInputError(
+            f"The output folder {str(folder)!r} cannot be written to: {error.strerror}",
+            "a folder that exists or can be created",
+            "Name another one with --out",
+        ) from None
+    return folder
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,72 @@
+"""AuditResult to JSON and back, unchanged; NaN and infinity never get in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from poolaudit.errors import InvalidInputError
+from poolaudit.results import SCHEMA_VERSION, AuditResult
+from poolaudit.store.atomic import write_atomically
+
+_FILE_LIMIT_BYTES = 500_000_000
+
+
+def encode_result(result: AuditResult) -> bytes:
+    """UTF-8 JSON, indented, with keys in the order of the dataclass fields.
+
+    Raises:
+        ValueError: A number is NaN or infinite; JSON has no such numbers, and a result must not need them.
+    """
+    plain = msgspec.to_builtins(result)
+    return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def decode_result(content: bytes, origin: str = "result.json") -> AuditResult:
+    """The AuditResult that `content` holds.
+
+    Raises:
+        InvalidInputError: It is not JSON, not of this schema, or of another schema version.
+    """
+    try:
+        version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("schema_version")
+        if version is None or bytes(version) != str(SCHEMA_VERSION).encode():
+            raise InvalidInputError(
+                f"{origin!r} has schema version {bytes(version).decode() if version else 'none'}",
+                f"schema version {SCHEMA_VERSION}",
+                "Run the audit again with this version of poolaudit",
+            )
+        return msgspec.json.decode(content, type=AuditResult)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInputError(
+            f"{origin!r} is not a poolaudit result: {error}", "a result.json written by poolaudit"
+        ) from None
+
+
+def save_result(result: AuditResult, path: str | Path) -> Path:
+    """Writes the result as JSON, atomically; returns the path."""
+    path = Path(path)
+    write_atomically(path, encode_result(result))
+    return path
+
+
+def load_result(path: str | Path) -> AuditResult:
+    """Reads a result that `save_result` wrote; a folder stands for the `result.json` in it.
+
+    Raises:
+        InvalidInputError: The file is missing, unreadable, too large, or no result of this schema version.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "result.json"
+    try:
+        if path.stat().st_size > _FILE_LIMIT_BYTES:
+            raise InvalidInputError(f"{str(path)!r} is larger than 500 MB", "a result.json written by poolaudit")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(
+            f"The result {str(path)!r} cannot be read: {error.strerror}", "a result.json written by poolaudit"
+        ) from None
+    return decode_result(content, path.name)
