@@ -1,0 +1,1 @@
+"""Stage "evaluation": what predictions are worth, with intervals; no TensorFlow is imported here."""
