@@ -1,0 +1,69 @@
+"""`poolaudit audit MODEL --test DATA`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from poolaudit.cli import running
+
+
+def register(app: typer.Typer) -> None:
+    app.command("audit", help="Audit a model on test data and write the report.")(_audit)
+
+
+def _audit(
+    model: Annotated[
+        str, typer.Argument(help="A .keras, .h5 or .hdf5 file, a SavedModel folder, or package.module:function.")
+    ],
+    test: Annotated[
+        str,
+        typer.Option(
+            "--test",
+            help="Test data: .npz (x, y), a folder of class folders of images, a CSV or Parquet manifest (path,label), "
+            "sklearn:digits/test, keras:fashion_mnist, or package.module:function.",
+        ),
+    ],
+    validation: Annotated[
+        str | None, typer.Option("--validation", help="Data to choose a threshold on; never the test data.")
+    ] = None,
+    positive: running.Positive = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Class names in the order of the model's outputs, with commas.")
+    ] = None,
+    resize: Annotated[str | None, typer.Option("--resize", help="Resize image files to HEIGHTxWIDTH.")] = None,
+    trust_model_code: Annotated[
+        bool, typer.Option("--trust-model-code", help="Let code inside the model file (Lambda layers) run.")
+    ] = False,
+    policy: running.PolicyFile = None,
+    fail_level: running.FailLevel = None,
+    seed: running.Seed = 0,
+    title: running.Title = None,
+    out: running.Out = running.DEFAULT_OUT,
+    as_json: running.Json = False,
+    quiet: running.Quiet = False,
+) -> int:
+    from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.store.atomic import make_output_folder
+
+    plan = AuditPlan(
+        model=model,
+        test=test,
+        validation=validation,
+        positive=positive,
+        class_names=running.parse_names(classes),
+        resize=running.parse_size(resize),
+        trust_model_code=trust_model_code,
+        policy=running.chosen_policy(policy, fail_level),
+        seed=seed,
+        title=title,
+        command=running.command_line(),
+    )
+    make_output_folder(out)
+    listener = running.progress_listener(quiet=quiet)
+    try:
+        result = run_audit(plan, listener)
+    finally:
+        running.close(listener)
+    return running.finish(result, out, as_json=as_json, quiet=quiet)

@@ -1,0 +1,81 @@
+"""The `poolaudit` program: its commands, and how every error becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+from poolaudit.errors import PoolauditError
+from poolaudit.version import __version__
+
+EXIT_FINDINGS, EXIT_BAD_INPUT, EXIT_CRASHED, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="poolaudit",
+    help="Audit a Keras classifier with pooling layers before its release.",
+    epilog="Exit codes: 0 nothing found, 1 findings, 2 bad usage or input, 3 poolaudit crashed, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"poolaudit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with the code that the help names."""
+    # TensorFlow greets with build and device messages before anyone asked; errors still come through.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from poolaudit.cli import audit, demo, explain, metrics, report
+
+    for module in (audit, metrics, report, explain, demo):
+        module.register(app)
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, standalone_mode=False)
+    except PoolauditError as error:
+        typer.echo(f"poolaudit: {error}", err=True)
+        return EXIT_BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("poolaudit: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if isinstance(getattr(error, "exit_code", None), int) and hasattr(error, "format_message"):
+            return _usage_error(error)
+        traceback.print_exc()
+        typer.echo("poolaudit: this is a defect of poolaudit, not of your model; please report it", err=True)
+        return EXIT_CRASHED
+    return code if isinstance(code, int) else 0
+
+
+def _usage_error(error: Exception) -> int:
+    """Click's own complaint about the command line, with the usage line it knows."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        typer.echo(context.get_usage(), err=True)
+    typer.echo(f"poolaudit: {error.format_message()}", err=True)  # type: ignore[attr-defined]
+    return EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""What the commands that run an audit share: options, progress, writing, the summary on the screen."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poolaudit.errors import InvalidInputError, listed
+from poolaudit.events import Event, Listener, StageFinished, StageProgress, StageStarted, silent
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.verdict import fails_release
+from poolaudit.policy import Policy, load_policy
+from poolaudit.results import AuditResult
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for report.html and result.json.")]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", help="TOML file with thresholds. [default: poolaudit.toml or pyproject.toml here]"),
+]
+FailLevel = Annotated[
+    str | None, typer.Option("--fail-level", help="Exit with 1 from this severity on: critical, major, minor or info.")
+]
+Positive = Annotated[str | None, typer.Option("--positive", help="The class of interest. [default: judge each class]")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Title = Annotated[str | None, typer.Option("--title", help="Title of the report.")]
+
+DEFAULT_OUT = Path("poolaudit-report")
+
+
+def chosen_policy(file: Path | None, fail_level: str | None) -> Policy:
+    """The policy from file or defaults, with the fail level of the command line on top."""
+    policy = load_policy(file)
+    if fail_level is None:
+        return policy
+    levels = [level.value for level in Severity]
+    if fail_level not in levels:
+        raise InvalidInputError(f"--fail-level is {fail_level!r}", listed(levels))
+    return replace(policy, fail_level=Severity(fail_level))
+
+
+def command_line() -> str:
+    """The command as typed, without absolute paths: the report may be shown to others."""
+    return shlex.join(["poolaudit", *(_without_folder(word) for word in sys.argv[1:])])
+
+
+def write_result(result: AuditResult, out: Path) -> Path:
+    """Writes report.html and result.json into `out`, both whole or not at all; returns the report's path."""
+    from poolaudit.report.html import render_html
+    from poolaudit.store.atomic import write_atomically
+    from poolaudit.store.results import encode_result
+
+    html, json = render_html(result).encode(), encode_result(result)
+    write_atomically(out / "result.json", json)
+    write_atomically(out / "report.html", html)
+    return out / "report.html"
+
+
+def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool) -> int:
+    """Writes the result, tells the user, and returns the exit code."""
+    report = write_result(result, out)
+    if as_json:
+        from poolaudit.store.results import encode_result
+
+        sys.stdout.write(encode_result(result).decode())
+    elif not quiet:
+        typer.echo(summary(result))
+        typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
+    return int(fails_release(result.findings, result.stages, result.policy))
+
+
+def summary(result: AuditResult) -> str:
+    """The verdict, what decided it, and the checks, as a few lines of plain text."""
+    symbols = {
+        Outcome.PASSED: "ok  ",
+        Outcome.FAILED: "FAIL",
+        Outcome.UNDECIDED: "?   ",
+        Outcome.SKIPPED: "-   ",
+        Outcome.CRASHED: "!!  ",
+    }
+    lines = ["", f"{result.verdict.value.replace('_', ' ')}: {result.title}", ""]
+    lines += [f"  {number}. {reason}" for number, reason in enumerate(result.decision.reasons[:3], start=1)]
+    more = len(result.decision.reasons) - 3
+    lines += [f"     and {more} more, in the report"] if more > 0 else []
+    lines += ["", "Checks"]
+    lines += [f"  {symbols[f.outcome]}  {f.code}  {f.title}" for f in result.findings]
+    if result.not_assessed:
+        lines += ["", f"Not assessed ({len(result.not_assessed)}): " + "; ".join(i.what for i in result.not_assessed)]
+    return "\n".join(lines)
+
+
+def progress_listener(*, quiet: bool) -> Listener:
+    """Progress on standard error: a live bar on a terminal, a line a stage elsewhere, nothing when quiet."""
+    if quiet:
+        return silent
+    return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _lines
+
+
+def close(listener: Listener) -> None:
+    """Takes the live bar off the screen, whatever happened."""
+    if isinstance(listener, _Bar):
+        listener.stop()
+
+
+class _Bar:
+    """A Rich progress bar that listens to events."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[what]}", markup=False),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("loading", total=None, what="")
+        self._progress.start()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._progress.update(
+                self._task, description=f"{event.stage} ({event.position} of {event.total})", what="", completed=0
+            )
+        elif isinstance(event, StageProgress):
+            self._progress.update(self._task, completed=event.done, total=event.total, what=event.what)
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+
+def _lines(event: Event) -> None:
+    if isinstance(event, StageStarted):
+        typer.echo(f"{event.stage} ({event.position} of {event.total}) ...", err=True)
+    elif isinstance(event, StageFinished):
+        reason = f": {event.reason}" if event.reason else ""
+        typer.echo(f"{event.stage} {event.outcome.value.lower()} in {event.duration_seconds:.1f} s{reason}", err=True)
+
+
+def _without_folder(word: str) -> str:
+    option, equals, value = word.partition("=")
+    if equals and option.startswith("--"):
+        return f"{option}={_without_folder(value)}"
+    return Path(word).name if os.path.isabs(word) else word
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """ "224x224" as (224, 224)."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and 0 < int(part) <= 16_384 for part in parts):
+        raise InvalidInputError(f"--resize is {text!r}", "HEIGHTxWIDTH in pixels, for example 224x224")
+    return int(parts[0]), int(parts[1])
+
+
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """ "cat,dog" as ("cat", "dog")."""
+    if text is None:
+        return None
+    names: Sequence[str] = [name.strip() for name in text.split(",")]
+    if any(not name for name in names):
+        raise InvalidInputError(f"--classes is {text!r}", "names with commas between them, for example cat,dog")
+    return tuple(names)

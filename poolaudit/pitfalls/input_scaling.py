@@ -1,0 +1,67 @@
+"""Inputs scaled otherwise than the model expects: 0 to 255 where it learnt 0 to 1, or the reverse."""
+
+from __future__ import annotations
+
+from poolaudit.evidence.wording import percent
+from poolaudit.findings import Fact
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+from poolaudit.statistics.binomial import holm
+
+# Below this gain in balanced accuracy the scaling is not what decides the release, however significant it is.
+_GAIN_THAT_MATTERS = 0.05
+
+
+@detector("PA210", Severity.CRITICAL)
+def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -> Judgement:
+    """The inputs are scaled as the model expects.
+
+    Why: Nothing in a model file says whether it expects 0 to 255 or 0 to 1. On wrongly scaled inputs every metric is
+        true and worthless.
+    How: A stratified sample is predicted as given and under other common scalings. Another scaling that is better by
+        more than 5 points of balanced accuracy, with an exact McNemar test per scaling and Holm's correction, fails.
+    Do: Scale the data as in training, or put a `Rescaling` layer into the model; then audit again.
+    False alarm: A model that happens to do better on shifted inputs because it was trained on brighter data; check
+        the training code.
+    """
+    if evidence.evaluation is None or evidence.evaluation.input_scaling is None:
+        return Judgement(Outcome.SKIPPED, "The model itself was not run, so the scaling of its inputs is not known.")
+    scaling = evidence.evaluation.input_scaling
+    given, others = scaling.trials[0], scaling.trials[1:]
+    if not others:
+        return Judgement(
+            Outcome.SKIPPED,
+            f"The inputs (from {scaling.input_low:g} to {scaling.input_high:g}) look standardised; there is no other "
+            "common scaling to compare with, so whether this one is right is not known.",
+        )
+    facts = (
+        Fact("Input values", f"{scaling.input_low:g} to {scaling.input_high:g}"),
+        *(
+            Fact(f"Balanced accuracy on {trial.transform}", f"{percent(trial.balanced_accuracy)} (n = {scaling.n:,})")
+            for trial in scaling.trials
+        ),
+    )
+    adjusted = holm([1.0 if trial.p_value is None else trial.p_value for trial in others])
+    better = [
+        trial
+        for trial, p_value in zip(others, adjusted, strict=True)
+        if p_value < policy.family_wise_error and trial.balanced_accuracy - given.balanced_accuracy > _GAIN_THAT_MATTERS
+    ]
+    if better:
+        best = max(better, key=lambda trial: trial.balanced_accuracy)
+        return Judgement(
+            Outcome.FAILED,
+            f"The data are scaled otherwise than the model expects: on {best.transform} its balanced accuracy is "
+            f"{percent(best.balanced_accuracy)}, on the data as given {percent(given.balanced_accuracy)}. All metrics "
+            "of this audit describe wrongly scaled data.",
+            facts,
+            f"The same audit on {best.transform}.",
+        )
+    return Judgement(
+        Outcome.PASSED,
+        f"No other common scaling of the inputs (as given {scaling.input_low:g} to {scaling.input_high:g}) makes the "
+        "model significantly better.",
+        facts,
+    )

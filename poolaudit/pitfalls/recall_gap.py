@@ -1,0 +1,75 @@
+"""Recall far below precision: the model is sure when it speaks, and mostly silent."""
+
+from __future__ import annotations
+
+from poolaudit.evidence.evaluation import ClassMetrics
+from poolaudit.evidence.wording import percent, with_interval
+from poolaudit.findings import Fact
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.pitfalls.low_rates import missed_in_words, not_evaluated
+from poolaudit.pitfalls.rates import judge_rates, judged_classes, recalls
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+
+
+@detector("PA206", Severity.CRITICAL)
+def recall_is_not_traded_away_for_precision(evidence: Evidence, policy: Policy) -> Judgement:
+    """Recall is not traded away for precision.
+
+    Why: A precision of 90 % with a recall of 50 % looks careful and misses every second case.
+    How: Precision minus recall of each judged class, with Newcombe's interval. A gap above
+        `precision_recall_gap` together with recall below `bad_recall`, both with their whole intervals, fails;
+        both by their point values only is undecided.
+    Do: Lower the threshold (PA208 says what that would give back) or weigh the missed class more in training.
+    False alarm: A task where a missed case costs little and a false alarm much; say so in the policy.
+    """
+    evaluation = evidence.evaluation
+    if evaluation is None:
+        return not_evaluated()
+    classes = judged_classes(evaluation)
+    recall_below = {rate.class_name for rate in judge_rates(recalls(classes), policy.bad_recall).below}
+    failing = [c for c in classes if _gap_low(c) > policy.precision_recall_gap and c.name in recall_below]
+    if failing:
+        worst = max(failing, key=lambda c: c.precision_minus_recall.value or 0.0)
+        return Judgement(
+            Outcome.FAILED,
+            f"For {worst.name!r} precision is {percent(worst.precision.value)} but recall only "
+            f"{percent(worst.recall.value)}: {missed_in_words(evaluation, worst.name)}.",
+            _facts(failing),
+            f"Recall of {worst.name!r} at or above {percent(policy.bad_recall)}, or within "
+            f"{100 * policy.precision_recall_gap:g} points of precision.",
+        )
+    could = [c for c in classes if _could_fail(c, policy)]
+    if could:
+        worst = max(could, key=lambda c: c.precision_minus_recall.value or 0.0)
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"For {worst.name!r} recall ({percent(worst.recall.value)}) lies far below precision "
+            f"({percent(worst.precision.value)}), but {worst.support:,} test items are too few to be sure.",
+            _facts(could),
+            f"More test items of {worst.name!r}.",
+            Severity.MAJOR,
+        )
+    return Judgement(
+        Outcome.PASSED,
+        f"No judged class has a recall below {percent(policy.bad_recall)} that lies more than "
+        f"{100 * policy.precision_recall_gap:g} points below its precision.",
+        _facts(classes[:12]),
+    )
+
+
+def _gap_low(metrics: ClassMetrics) -> float:
+    low = metrics.precision_minus_recall.low
+    return -1.0 if low is None else low
+
+
+def _could_fail(metrics: ClassMetrics, policy: Policy) -> bool:
+    gap, recall = metrics.precision_minus_recall.value, metrics.recall.value
+    return gap is not None and recall is not None and gap > policy.precision_recall_gap and recall < policy.bad_recall
+
+
+def _facts(classes: list[ClassMetrics] | tuple[ClassMetrics, ...]) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(f"Precision minus recall of {c.name!r}", with_interval(c.precision_minus_recall)) for c in classes
+    )

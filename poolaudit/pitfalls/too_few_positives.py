@@ -1,0 +1,83 @@
+"""Too few positives: the test split cannot show what the release needs to know."""
+
+from __future__ import annotations
+
+from poolaudit.evidence.evaluation import ClassMetrics
+from poolaudit.evidence.wording import percent, with_interval
+from poolaudit.findings import Fact
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.pitfalls.low_rates import not_evaluated
+from poolaudit.pitfalls.rates import Rate, further_items, judge_rates, judged_classes, recalls
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+from poolaudit.statistics.binomial import smallest_detectable_loss
+from poolaudit.statistics.intervals import wilson
+
+
+@detector("PA207", Severity.MAJOR)
+def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement:
+    """There are enough test items of each judged class.
+
+    Why: With a handful of positives a recall of 100 % may be luck, and a real loss of recall goes unseen.
+    How: A class whose recall is decided against `good_recall` has enough items. Otherwise, where even a perfect model
+        could not show a recall at the bar with so few items, the check fails; where more items would decide, it is
+        undecided and says how many. The smallest loss of recall that the split would show (one-sided exact test at
+        5 %, power 80 %) stands beside it.
+    Do: Collect the stated number of further test items of the class; do not move them over from training.
+    False alarm: None known: the demand follows from the bar. A lower `good_recall` needs fewer items.
+    """
+    evaluation = evidence.evaluation
+    if evaluation is None:
+        return not_evaluated()
+    classes = judged_classes(evaluation)
+    judged = judge_rates(recalls(classes), policy.good_recall)
+    facts = tuple(_fact(c, policy) for c in sorted(classes, key=lambda c: c.support)[:12])
+    if not judged.open:
+        fewest = min(classes, key=lambda c: c.support)
+        return Judgement(
+            Outcome.PASSED,
+            f"The {fewest.support:,} test items of {fewest.name!r} suffice to decide about its recall."
+            if len(classes) == 1
+            else f"Every judged class has enough test items to decide about its recall; the fewest are "
+            f"{fewest.support:,} of {fewest.name!r}.",
+            facts,
+        )
+    smallest = min(judged.open, key=lambda rate: rate.estimate.n)
+    needed = _needed_if_perfect(policy)
+    if smallest.estimate.n < needed:
+        return Judgement(
+            Outcome.FAILED,
+            f"There are only {smallest.estimate.n:,} test items of {smallest.class_name!r}: even a perfect model "
+            f"could not show a recall of {percent(policy.good_recall)} with fewer than {needed:,}.",
+            facts,
+            f"At least {needed - smallest.estimate.n:,} further test items of {smallest.class_name!r}; more, if the "
+            "model misses any.",
+        )
+    first = min(judged.open, key=lambda rate: rate.estimate.value or 0.0)
+    more = further_items(first, policy.good_recall)
+    return Judgement(
+        Outcome.UNDECIDED,
+        f"The {first.estimate.n:,} test items of {first.class_name!r} do not decide whether its recall reaches "
+        f"{percent(policy.good_recall)}.",
+        facts,
+        f"About {more:,} further test items of {first.class_name!r}, if its recall stays as it is."
+        if more is not None
+        else "Recall lies right at the bar: no number of further items would decide.",
+    )
+
+
+def _needed_if_perfect(policy: Policy) -> int:
+    n = 1
+    while (wilson(n, n, policy.confidence).low or 0.0) < policy.good_recall and n < 1_000_000:
+        n += 1
+    return n
+
+
+def _fact(metrics: ClassMetrics, policy: Policy) -> Fact:
+    rate = Rate(metrics.name, metrics.recall, metrics.true_positives)
+    if rate.estimate.value is None:
+        return Fact(f"Recall of {metrics.name!r}", with_interval(rate.estimate))
+    loss = smallest_detectable_loss(metrics.support, rate.estimate.value)
+    seen = f"a loss of {100 * loss:.1f} points or more would be seen" if loss is not None else "no loss would be seen"
+    return Fact(f"Recall of {metrics.name!r}", f"{with_interval(rate.estimate)}; {seen}")

@@ -1,0 +1,61 @@
+"""From findings to the verdict: what decided it and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from poolaudit.findings import Finding
+from poolaudit.outcomes import Outcome, Severity, Verdict
+from poolaudit.policy import Policy
+from poolaudit.results import Decision, StageResult
+
+
+def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[Verdict, Decision]:
+    """The verdict and its reasons.
+
+    NOT_READY where a critical check failed; NEEDS_REVIEW where a major one failed; INCONCLUSIVE where nothing failed
+    but a check of major or higher severity is undecided or crashed, a stage crashed, or no check passed at all; READY
+    otherwise. Minor findings never change the verdict. Skipped checks do not either: they stand among what was not
+    assessed.
+    """
+    failed = [f for f in findings if f.outcome is Outcome.FAILED and f.severity.at_least(Severity.MAJOR)]
+    unclear = [
+        f for f in findings if f.outcome in (Outcome.UNDECIDED, Outcome.CRASHED) and f.severity.at_least(Severity.MAJOR)
+    ]
+    crashed = [stage for stage in stages if stage.outcome is Outcome.CRASHED]
+    passed = [f for f in findings if f.outcome is Outcome.PASSED]
+    crash_reasons = tuple(f"The stage {stage.name!r} crashed: {stage.reason}" for stage in crashed)
+    if failed:
+        critical = any(f.severity is Severity.CRITICAL for f in failed)
+        return (
+            Verdict.NOT_READY if critical else Verdict.NEEDS_REVIEW,
+            _decision(sorted(failed, key=lambda f: f.severity.rank), crash_reasons),
+        )
+    if unclear or crashed:
+        return Verdict.INCONCLUSIVE, _decision(unclear, crash_reasons)
+    if not passed:
+        return Verdict.INCONCLUSIVE, Decision(("No check could be carried out.",), (), ("Data or a model to check.",))
+    # The demands met one by one tell more than the absence of the grossest traps, so those of major severity lead.
+    weighty = [f for f in passed if f.severity.at_least(Severity.MAJOR)]
+    major = sorted(weighty, key=lambda f: (-f.severity.rank, f.code))
+    return Verdict.READY, Decision(
+        tuple(f.summary for f in major) or ("Nothing of weight was found.",),
+        tuple(f.code for f in major),
+        ("Any failed check, and anything listed as not assessed.",),
+    )
+
+
+def fails_release(findings: Sequence[Finding], stages: Sequence[StageResult], policy: Policy) -> bool:
+    """True where an open finding is at or above the policy's fail level, or a stage crashed."""
+    return any(f.is_open and f.severity.at_least(policy.fail_level) for f in findings) or any(
+        stage.outcome is Outcome.CRASHED for stage in stages
+    )
+
+
+def _decision(findings: Sequence[Finding], further: tuple[str, ...]) -> Decision:
+    changes = dict.fromkeys(f.would_change for f in findings if f.would_change)
+    return Decision(
+        reasons=tuple(f.summary for f in findings) + further,
+        decided_by=tuple(f.code for f in findings),
+        would_change=tuple(changes),
+    )
