@@ -12,6 +12,7 @@ from poolaudit.version import __version__
 
 if TYPE_CHECKING:
     from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
     from poolaudit.findings import Finding
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from poolaudit.store.results import load_result, save_result
 
 _HOMES = {
+    "ConformanceResult": "poolaudit.conformance.check",
+    "check_layer": "poolaudit.conformance.check",
     "AuditPlan": "poolaudit.audit",
     "AuditResult": "poolaudit.results",
     "Estimate": "poolaudit.evidence.estimates",
@@ -41,6 +44,7 @@ __all__ = [  # noqa: RUF022 - the version first
     "__version__",
     "AuditPlan",
     "AuditResult",
+    "ConformanceResult",
     "Estimate",
     "Finding",
     "InvalidInputError",
@@ -49,6 +53,7 @@ __all__ = [  # noqa: RUF022 - the version first
     "PoolauditError",
     "Severity",
     "Verdict",
+    "check_layer",
     "load_policy",
     "load_result",
     "run_audit",

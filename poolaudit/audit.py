@@ -6,7 +6,8 @@ import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from poolaudit.errors import InvalidInputError, PoolauditError, did_you_mean, listed
 from poolaudit.events import Event, Listener, StageFinished, StageProgress, StageStarted, silent
+from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, InputScaling, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
-from poolaudit.outcomes import Outcome
+from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.pitfalls.detector import detect
 from poolaudit.pitfalls.verdict import decide
 from poolaudit.policy import Policy
@@ -24,6 +26,7 @@ from poolaudit.results import (
     SCHEMA_VERSION,
     AuditResult,
     DataProvenance,
+    Decision,
     Evidence,
     ModelProvenance,
     Provenance,
@@ -41,7 +44,6 @@ STAGES = ("geometry", "evaluation")
 BUDGETS = ("quick", "standard", "thorough")
 
 _NOT_IN_THIS_VERSION = (
-    NotAssessed("Correctness of the pooling layers", "this version has no conformance stage"),
     NotAssessed("What the pooling costs in recall", "this version has no ablation stage"),
     NotAssessed("Leakage between training and test data", "this version has no leakage stage"),
 )
@@ -96,6 +98,12 @@ class AuditPlan:
         if self.predictions is None and (self.model is None or self.test is None):
             missing = "model" if self.model is None else "test data"
             raise InvalidInputError(f"No {missing} given", "a model with test data, or a prediction file")
+        if self.predictions is not None and self.validation is not None:
+            raise InvalidInputError(
+                "Validation data are given beside predictions",
+                "validation predictions beside predictions",
+                "Pass a prediction file for the validation data as validation_predictions",
+            )
         if self.validation_predictions is not None and self.predictions is None:
             raise InvalidInputError(
                 "Validation predictions are given without predictions",
@@ -151,8 +159,7 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
         duration_seconds=round(time.perf_counter() - clock, 3),
         seed=plan.seed,
         versions=_versions(with_tensorflow=model is not None),
-        platform=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}",
+        platform=_platform(),
         model=_model_provenance(model) if model is not None else None,
         data=_data_provenance(subject),
     )
@@ -160,8 +167,8 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
         AuditResult(
             schema_version=SCHEMA_VERSION,
             title=plan.title or subject.name,
-            verdict=decide((), ())[0],
-            decision=decide((), ())[1],
+            verdict=Verdict.INCONCLUSIVE,
+            decision=Decision((), (), ()),
             findings=(),
             not_assessed=(),
             stages=tuple(stages),
@@ -190,8 +197,45 @@ def judge_again(result: AuditResult, policy: Policy) -> AuditResult:
     return _judged(replace(result, policy=policy))
 
 
+def judge_layers(
+    results: Sequence[PropertyResult],
+    *,
+    title: str,
+    policy: Policy,
+    seed: int,
+    command: str,
+    duration_seconds: float,
+    notes: Sequence[str] = (),
+) -> AuditResult:
+    """Results of property-based tests of layers as an audit of its own, without model, data or predictions."""
+    return _judged(
+        AuditResult(
+            schema_version=SCHEMA_VERSION,
+            title=title,
+            verdict=Verdict.INCONCLUSIVE,
+            decision=Decision((), (), ()),
+            findings=(),
+            not_assessed=(),
+            stages=(StageResult("conformance", Outcome.PASSED, round(duration_seconds, 3), "; ".join(notes) or None),),
+            evidence=Evidence(conformance=tuple(results)),
+            policy=policy,
+            provenance=Provenance(
+                command=command,
+                started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                duration_seconds=round(duration_seconds, 3),
+                seed=seed,
+                versions=_versions(with_tensorflow=True),
+                platform=_platform(),
+                model=None,
+                data=(),
+            ),
+        )
+    )
+
+
 def _judged(result: AuditResult) -> AuditResult:
-    findings = detect(result.evidence, result.policy)
+    # Where only layers were asked about, saying of every metric that it was not measured would bury the answer.
+    findings = detect(result.evidence, result.policy, codes="PA1" if _is_about_layers_only(result) else "PA")
     verdict, decision = decide(findings, result.stages)
     return replace(
         result,
@@ -282,7 +326,7 @@ def _geometry(model: LoadedModel, test: DataSplit | None) -> GeometryEvidence:
 
 
 def _evaluate(plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str], None]) -> EvaluationEvidence:
-    from poolaudit.evaluation.evaluate import evaluate
+    from poolaudit.evaluation.evaluate import WANTED_PRECISIONS, evaluate
     from poolaudit.evidence.estimates import Estimate
 
     loss = Estimate.not_estimable("there is no model, only predictions")
@@ -309,7 +353,11 @@ def _evaluate(plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str]
             validation = _predictions(model, head, subject.validation, predict(model, subject.validation.inputs))
 
         def answer(inputs: Any) -> Any:
-            return _decided(to_probabilities(predict(model, inputs), head))
+            try:
+                return _decided(to_probabilities(predict(model, inputs), head))
+            except InvalidInputError:
+                # It answers on the data as given; where it refuses or overflows on rescaled ones, nothing is right.
+                return [-1] * len(inputs)
 
         scaling = check_input_scaling(answer, subject.test.inputs, predictions.labels, head.classes, plan.seed)
     assert predictions is not None
@@ -321,6 +369,7 @@ def _evaluate(plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str]
         validation=validation,
         wanted_precision=plan.policy.good_precision,
         wanted_recall=plan.policy.good_recall,
+        recoverable_at=sorted({*WANTED_PRECISIONS, plan.policy.good_precision}),
         loss=loss,
         input_scaling=scaling,
         on_progress=tell,
@@ -343,6 +392,10 @@ def _decided(probabilities: Any) -> Any:
     return probabilities.argmax(axis=1)
 
 
+def _is_about_layers_only(result: AuditResult) -> bool:
+    return {stage.name for stage in result.stages} == {"conformance"}
+
+
 def _not_assessed(result: AuditResult) -> tuple[NotAssessed, ...]:
     """Everything a reader could take for granted and that was not looked at."""
     missing = [
@@ -350,9 +403,15 @@ def _not_assessed(result: AuditResult) -> tuple[NotAssessed, ...]:
         for stage in result.stages
         if stage.outcome in (Outcome.SKIPPED, Outcome.CRASHED)
     ]
-    if result.provenance.model is None:
-        missing.append(NotAssessed("The model and its pooling", "only predictions were given"))
-    missing += _NOT_IN_THIS_VERSION
+    if not _is_about_layers_only(result):
+        if result.provenance.model is None:
+            missing.append(NotAssessed("The model and its pooling", "only predictions were given"))
+        missing += _NOT_IN_THIS_VERSION
+    skipped = Counter(r.reason for r in result.evidence.conformance or () if r.outcome is Outcome.SKIPPED)
+    missing += [
+        NotAssessed(f"{count} {'check' if count == 1 else 'checks'} of layers", reason or "not said")
+        for reason, count in skipped.most_common()
+    ]
     if result.evidence.evaluation is not None:
         missing += result.evidence.evaluation.not_assessed
     if result.evidence.geometry is not None:
@@ -370,6 +429,10 @@ def _not_assessed(result: AuditResult) -> tuple[NotAssessed, ...]:
 def _versions(*, with_tensorflow: bool) -> tuple[tuple[str, str], ...]:
     packages = ["numpy", "scipy", *(["tensorflow", "keras"] if with_tensorflow else [])]
     return (("poolaudit", __version__), *((name, importlib.metadata.version(name)) for name in packages))
+
+
+def _platform() -> str:
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def _model_provenance(model: LoadedModel) -> ModelProvenance:

@@ -91,7 +91,7 @@ def policy_from_mapping(values: Mapping[str, Any], origin: str) -> Policy:
             if value not in levels:
                 raise InvalidInputError(f"Policy key 'fail_level' is {value!r} in {origin}", listed(levels))
             changes[key] = Severity(value)
-        elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise InvalidInputError(f"Policy key {key!r} is {value!r} in {origin}", "a number from 0 to 1")
         else:
             changes[key] = float(value)
@@ -106,15 +106,31 @@ def load_policy(path: Path | None, *, folder: Path | None = None) -> Policy:
     """
     if path is not None:
         values = _read_toml(path)
-        table = values.get("tool", {}).get("poolaudit") if path.name == "pyproject.toml" else values
-        return policy_from_mapping(table or {}, path.name)
+        if path.name != "pyproject.toml":
+            return policy_from_mapping(values, path.name)
+        table = _own_table(values)
+        if table is None:
+            raise InvalidInputError("pyproject.toml holds no [tool.poolaudit]", "a table of that name with policy keys")
+        return policy_from_mapping(table, "[tool.poolaudit] of pyproject.toml")
     folder = folder or Path.cwd()
     if (folder / "poolaudit.toml").is_file():
         return policy_from_mapping(_read_toml(folder / "poolaudit.toml"), "poolaudit.toml")
     if (folder / "pyproject.toml").is_file():
-        table = _read_toml(folder / "pyproject.toml").get("tool", {}).get("poolaudit", {})
-        return policy_from_mapping(table, "[tool.poolaudit] of pyproject.toml")
+        table = _own_table(_read_toml(folder / "pyproject.toml"))
+        return policy_from_mapping(table or {}, "[tool.poolaudit] of pyproject.toml")
     return Policy()
+
+
+def _own_table(values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """[tool.poolaudit] of a pyproject.toml; None where there is none."""
+    table: Any = values
+    for key in ("tool", "poolaudit"):
+        table = table.get(key)
+        if table is None:
+            return None
+        if not isinstance(table, dict):
+            raise InvalidInputError(f"{key!r} in pyproject.toml is {table!r}", "a table: [tool.poolaudit]")
+    return dict(table)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -124,7 +140,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return values
     except FileNotFoundError:
-        raise InvalidInputError(f"Policy file {str(path)!r} does not exist") from None
+        siblings = [entry.name for entry in path.parent.glob("*.toml")]
+        raise InvalidInputError(
+            f"Policy file {str(path)!r} does not exist",
+            "a TOML file",
+            did_you_mean(path.name, siblings) or "Check the name, or leave it out to use the default thresholds",
+        ) from None
     except OSError as error:
         raise InvalidInputError(f"Policy file {str(path)!r} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,17 +1,28 @@
 """poolaudit at home in pytest; loads nothing of the core before it is used.
 
-The fixture `poolaudit` hands out the library's doors: `poolaudit.audit(...)` runs an audit and
-`poolaudit.metrics(...)` audits predictions; both return an `AuditResult`.
+The fixture `poolaudit` hands out the library's doors: `poolaudit.audit(...)` runs an audit, `poolaudit.metrics(...)`
+audits predictions, `poolaudit.check_layer(...)` attacks a layer. The decorator `conformance(...)` turns a test
+function into one item a property of a pooling layer:
+
+    from poolaudit.pytest_plugin import conformance
+
+    @conformance("mypackage.layers:LogSumExpPooling2D", like="lse")
+    def test_log_sum_exp_pooling(conformance_result):
+        pass
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from poolaudit.conformance import ConformanceResult
+    from poolaudit.evidence.conformance import PropertyResult
     from poolaudit.results import AuditResult
 
 
@@ -30,8 +41,131 @@ class Doors:
 
         return run_audit(AuditPlan(predictions=predictions, command="pytest", **options))
 
+    def check_layer(self, layer_or_factory: Any, like: str | None = None, **options: Any) -> ConformanceResult:
+        """Attacks a pooling layer with properties; see `poolaudit.conformance.check_layer`."""
+        from poolaudit.conformance import check_layer
+
+        return check_layer(layer_or_factory, like, **options)
+
 
 @pytest.fixture(scope="session")
 def poolaudit() -> Doors:
     """The library's doors, for tests that audit."""
     return Doors()
+
+
+@dataclass
+class _LayerRun:
+    """One layer with all its properties: attacked once, when the first of its items runs."""
+
+    layer: Any
+    options: dict[str, Any]
+    results: dict[str, list[PropertyResult]] = field(default_factory=dict)
+    ran: bool = False
+
+    def of(self, name: str) -> list[PropertyResult]:
+        if not self.ran:
+            from poolaudit.conformance import check_layer
+
+            for result in check_layer(self.layer, **self.options).results:
+                self.results.setdefault(result.property, []).append(result)
+            self.ran = True
+        return self.results.get(name, [])
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One property of one layer, as a pytest parameter."""
+
+    run: _LayerRun
+    name: str
+    expected_failure: str | None
+    strict: bool
+
+
+def parametrize_with_properties(
+    layers: Any,
+    *,
+    like: str | None = None,
+    dims: int | None = None,
+    profile: str = "quick",
+    properties: Sequence[str] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    strict: bool = True,
+    seed: int = 0,
+) -> pytest.MarkDecorator:
+    """Parametrises a test over (layer, property); its argument `conformance_result` is the list of `PropertyResult`.
+
+    Each layer is attacked once, when its first item runs. An item fails with the counterexample and the script that
+    replays it. A failure that is the framework's own is an expected failure, a property that cannot be tried is
+    skipped with the reason, a check without a result fails.
+
+    Args:
+        layers: A layer class, a factory, "package.module:Class", or a list of these.
+        expected_failures: Names of properties that are known to fail, with the reason.
+        strict: An expected failure that passes fails the item: the entry is stale.
+
+    The other arguments are those of `poolaudit.conformance.check_layer`.
+
+    Raises:
+        InvalidInputError: An unknown property, also among the expected failures.
+    """
+    from poolaudit.conformance import all_properties
+
+    registry = all_properties()
+    expected = dict(expected_failures or {})
+    names = [registry.get(name).name for name in (properties if properties is not None else registry.names())]
+    for name in expected:
+        registry.get(name)
+    options = {"like": like, "dims": dims, "profile": profile, "properties": names, "seed": seed}
+    parameters = []
+    for layer in layers if isinstance(layers, list | tuple) else [layers]:
+        run = _LayerRun(layer, options)
+        label = layer.rpartition(":")[2] if isinstance(layer, str) else getattr(layer, "__name__", type(layer).__name__)
+        parameters += [
+            pytest.param(_Item(run, name, expected.get(name), strict), id=f"{label}-{name}") for name in names
+        ]
+    return pytest.mark.parametrize("conformance_result", parameters, indirect=True)
+
+
+def conformance(layer: Any, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: the test runs once for every property of `layer`; see `parametrize_with_properties`."""
+    return parametrize_with_properties(layer, **options)
+
+
+@pytest.fixture
+def conformance_result(request: pytest.FixtureRequest) -> list[PropertyResult]:
+    """The results of one property of one layer, judged; only for tests decorated with `conformance`."""
+    item = getattr(request, "param", None)
+    if not isinstance(item, _Item):
+        pytest.fail(
+            "the fixture `conformance_result` belongs to tests decorated with poolaudit.pytest_plugin.conformance"
+        )
+    found = item.run.of(item.name)
+    _judge(item, found)
+    return found
+
+
+def _judge(item: _Item, found: list[PropertyResult]) -> None:
+    own = [r for r in found if r.outcome.value in ("FAILED", "CRASHED", "UNDECIDED") and r.known_divergence is None]
+    if item.expected_failure is not None:
+        if own:
+            pytest.xfail(item.expected_failure)
+        if item.strict:
+            pytest.fail(f"{item.name} was expected to fail ({item.expected_failure}) and does not; remove the entry")
+    if own:
+        pytest.fail("\n\n".join(_told(r) for r in own), pytrace=False)
+    known = [r for r in found if r.known_divergence is not None]
+    if known:
+        pytest.xfail(f"a defect of the framework: {known[0].known_divergence}")
+    if not any(r.outcome.value == "PASSED" for r in found):
+        pytest.skip(found[0].reason or "not tried" if found else "says nothing about a layer of this kind")
+
+
+def _told(result: PropertyResult) -> str:
+    head = f"{result.property} of {result.layer} ({result.mode}, {result.dtype}): {result.outcome.value}"
+    if result.counterexample is None:
+        return f"{head}\n{result.reason}"
+    case = result.counterexample
+    told = [head, f"case      {case.configuration}", f"observed  {case.observed}", f"expected  {case.expected}"]
+    return "\n".join([*told, "", case.snippet])

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.quiet import import_tensorflow
 
 
 def register(app: typer.Typer) -> None:
@@ -63,6 +64,7 @@ def _audit(
     make_output_folder(out)
     listener = running.progress_listener(quiet=quiet)
     try:
+        import_tensorflow()
         result = run_audit(plan, listener)
     finally:
         running.close(listener)

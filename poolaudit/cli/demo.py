@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,7 @@ def _demo(
     from poolaudit.store.atomic import make_output_folder
 
     make_output_folder(out)
+    import_tensorflow()
     healthy, rare = _cases(seed)
     reports: list[Path] = []
     for case, build in ((healthy, _healthy_model), (rare, _over_pooled_model)):
@@ -77,7 +79,8 @@ def _demo(
         reports.append(running.write_result(result, folder))
         if not quiet:
             typer.echo(running.summary(result) + "\n")
-    typer.echo("Reports, to open in a browser:\n" + "\n".join(f"  {report}" for report in reports))
+    if not quiet:
+        typer.echo("Reports, to open in a browser:\n" + "\n".join(f"  {report}" for report in reports))
     return 0
 
 
@@ -110,7 +113,7 @@ def _cases(seed: int) -> tuple[_Case, _Case]:
         title="Is it an eight? Rare class, too much pooling",
         positive=name,
         class_names=("another digit", name),
-        train=few(train, 25),
+        train=few(train, 10),
         test=few(test, 40),
     )
     return healthy, rare
@@ -151,16 +154,16 @@ def _over_pooled_model(case: _Case, seed: int) -> Any:
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.Conv2D(24, 3, padding="same", activation="relu"),
             layers.MaxPooling2D(4),
-            layers.Conv2D(16, 1, activation="relu"),
+            layers.Conv2D(24, 1, activation="relu"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(1, activation="sigmoid"),
         ],
         name="over_pooled_eights",
     )
     model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
-    model.fit(*case.train, epochs=60, batch_size=64, verbose=0)
+    model.fit(*case.train, epochs=100, batch_size=64, verbose=0)
     return model
 
 

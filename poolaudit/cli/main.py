@@ -43,10 +43,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the code that the help names."""
     # TensorFlow greets with build and device messages before anyone asked; errors still come through.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from poolaudit.cli import audit, demo, explain, metrics, report
+    from poolaudit.cli import audit, check, demo, explain, metrics, report
 
-    for module in (audit, metrics, report, explain, demo):
-        module.register(app)
+    if not app.registered_commands:
+        for module in (audit, metrics, check, report, explain, demo):
+            module.register(app)
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -65,6 +66,9 @@ def _run(arguments: list[str]) -> int:
         traceback.print_exc()
         typer.echo("poolaudit: this is a defect of poolaudit, not of your model; please report it", err=True)
         return EXIT_CRASHED
+    if code == EXIT_INTERRUPTED:
+        # Typer turns an interrupt into this code and says nothing.
+        typer.echo("poolaudit: interrupted", err=True)
     return code if isinstance(code, int) else 0
 
 

@@ -36,6 +36,7 @@ def _metrics(
     quiet: running.Quiet = False,
 ) -> int:
     from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.report.charts.chart import warm_up
     from poolaudit.store.atomic import make_output_folder
 
     plan = AuditPlan(
@@ -48,6 +49,7 @@ def _metrics(
         command=running.command_line(),
     )
     make_output_folder(out)
+    warm_up()
     listener = running.progress_listener(quiet=quiet)
     try:
         result = run_audit(plan, listener)

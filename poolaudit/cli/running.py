@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -55,12 +55,12 @@ def command_line() -> str:
 def write_result(result: AuditResult, out: Path) -> Path:
     """Writes report.html and result.json into `out`, both whole or not at all; returns the report's path."""
     from poolaudit.report.html import render_html
-    from poolaudit.store.atomic import write_atomically
+    from poolaudit.store.atomic import write_together
     from poolaudit.store.results import encode_result
 
-    html, json = render_html(result).encode(), encode_result(result)
-    write_atomically(out / "result.json", json)
-    write_atomically(out / "report.html", html)
+    # A title or file name that is no valid text (a lone surrogate) must not cost the report.
+    html = render_html(result).encode(errors="replace")
+    write_together({out / "result.json": encode_result(result), out / "report.html": html})
     return out / "report.html"
 
 
@@ -74,7 +74,18 @@ def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool) -> int
     elif not quiet:
         typer.echo(summary(result))
         typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
+    return exit_code(result)
+
+
+def exit_code(result: AuditResult) -> int:
+    """1 where an open finding is at or above the policy's fail level or a stage crashed, else 0."""
     return int(fails_release(result.findings, result.stages, result.policy))
+
+
+def step_listener(listener: Listener) -> Callable[[int, int, str], None]:
+    """A listener for work that counts steps and is one stage in itself."""
+    listener(StageStarted("conformance", 1, 1))
+    return lambda done, total, what: listener(StageProgress("conformance", done, total, what))
 
 
 def summary(result: AuditResult) -> str:

@@ -36,6 +36,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "not known" if value is None else f"{value:.{digits}f}"
 
 
+def p_value(value: float) -> str:
+    """ "p = 0.012", or a bound where more digits would tell nothing."""
+    return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
+
+
 def interval(estimate: Estimate, *, as_percent: bool) -> str:
     """ "low to high", or an empty string where there is no interval."""
     if estimate.low is None or estimate.high is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from poolaudit.evidence.wording import percent, with_interval
+from poolaudit.evidence.wording import p_value, percent, with_interval
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
-from poolaudit.pitfalls.low_rates import missed_in_words, not_evaluated
+from poolaudit.pitfalls.low_rates import missed_in_words, more_classes, not_evaluated
 from poolaudit.pitfalls.rates import further_items, judge_rates, judged_classes, rate_facts, recalls
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
@@ -40,7 +40,8 @@ def good_accuracy_hides_no_missed_class(evidence: Evidence, policy: Policy) -> J
     facts = (Fact("Accuracy", with_interval(evaluation.accuracy)),)
     if judged.below:
         worst = judged.below[0]
-        others = f" {len(judged.below) - 1} more classes are missed as well." if len(judged.below) > 1 else ""
+        further = len(judged.below) - 1
+        others = f" {more_classes(further)} {'is' if further == 1 else 'are'} missed as well." if further else ""
         return Judgement(
             Outcome.FAILED,
             f"The accuracy of {percent(accuracy)} hides that the model finds only "
@@ -94,14 +95,14 @@ def accuracy_beats_the_most_frequent_class(evidence: Evidence, policy: Policy) -
     facts = (
         Fact("Accuracy", with_interval(evaluation.accuracy)),
         Fact(f"Share of {test.majority_class!r}", percent(test.rate)),
-        Fact("Exact binomial test, one-sided", f"p = {test.p_value:.3g}"),
+        Fact("Exact binomial test, one-sided", p_value(test.p_value)),
     )
     error = 1.0 - policy.confidence
     if test.p_value < error:
         return Judgement(
             Outcome.PASSED,
             f"Accuracy ({percent(accuracy)}) is above the {percent(test.rate)} that always answering "
-            f"{test.majority_class!r} would reach (p = {test.p_value:.2g}).",
+            f"{test.majority_class!r} would reach ({p_value(test.p_value)}).",
             facts,
         )
     change = f"Accuracy significantly above {percent(test.rate)}."
@@ -110,7 +111,7 @@ def accuracy_beats_the_most_frequent_class(evidence: Evidence, policy: Policy) -
             Outcome.UNDECIDED,
             f"Accuracy ({percent(accuracy)}) is above the {percent(test.rate)} that always answering "
             f"{test.majority_class!r} would reach, but {evaluation.n:,} items cannot tell this from luck "
-            f"(p = {test.p_value:.2g}).",
+            f"({p_value(test.p_value)}).",
             facts,
             change,
         )

@@ -21,7 +21,8 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
     Why: Nothing in a model file says whether it expects 0 to 255 or 0 to 1. On wrongly scaled inputs every metric is
         true and worthless.
     How: A stratified sample is predicted as given and under other common scalings. Another scaling that is better by
-        more than 5 points of balanced accuracy, with an exact McNemar test per scaling and Holm's correction, fails.
+        more than 5 points of balanced accuracy, with an exact McNemar test per scaling and Holm's correction, fails;
+        one that is better by as much without significance leaves it undecided.
     Do: Scale the data as in training, or put a `Rescaling` layer into the model; then audit again.
     False alarm: A model that happens to do better on shifted inputs because it was trained on brighter data; check
         the training code.
@@ -58,6 +59,16 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
             "of this audit describe wrongly scaled data.",
             facts,
             f"The same audit on {best.transform}.",
+        )
+    ahead = [trial for trial in others if trial.balanced_accuracy - given.balanced_accuracy > _GAIN_THAT_MATTERS]
+    if ahead:
+        best = max(ahead, key=lambda trial: trial.balanced_accuracy)
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"On {best.transform} the balanced accuracy is {percent(best.balanced_accuracy)}, on the data as given "
+            f"{percent(given.balanced_accuracy)}; {scaling.n:,} items cannot tell this from luck.",
+            facts,
+            "More test items, or a look at how the training data were scaled.",
         )
     return Judgement(
         Outcome.PASSED,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from poolaudit.evidence.evaluation import EvaluationEvidence
 from poolaudit.evidence.wording import percent
 from poolaudit.outcomes import Outcome, Severity
@@ -27,7 +29,7 @@ def recall_meets_the_bar(evidence: Evidence, policy: Policy) -> Judgement:
     Why: Recall is the share of true cases that the model finds; the rest are missed in silence.
     How: Recall of the class of interest, or of every class where none is named, with a Wilson interval against
         `good_recall`. Below the bar with the whole interval fails (over several classes with Holm's correction);
-        an interval that straddles the bar is undecided.
+        an interval that straddles the bar is undecided. Below `bad_recall` with the whole interval is critical.
     Do: Look at the missed items first. Then see whether the threshold (PA208) or the ranking (PA209) loses them.
     False alarm: The class of interest was not named, and a class that nobody acts on is judged with the others; name
         it with `--positive`.
@@ -35,7 +37,10 @@ def recall_meets_the_bar(evidence: Evidence, policy: Policy) -> Judgement:
     if evidence.evaluation is None:
         return not_evaluated()
     rates = recalls(judged_classes(evidence.evaluation))
-    return _judged("Recall", rates, judge_rates(rates, policy.good_recall), policy.good_recall, "test items")
+    judgement = _judged("Recall", rates, judge_rates(rates, policy.good_recall), policy.good_recall, "test items")
+    # Without this a model could gain by losing accuracy: PA201 only judges recall where accuracy looks good.
+    stops = judge_rates(rates, policy.bad_recall).below
+    return replace(judgement, severity=Severity.CRITICAL) if stops else judgement
 
 
 @detector("PA205", Severity.MAJOR)
@@ -68,6 +73,11 @@ def missed_in_words(evaluation: EvaluationEvidence, name: str) -> str:
     return f"it misses {metrics.false_negatives:,} of the {metrics.support:,} {name!r} cases in the test data"
 
 
+def more_classes(number: int) -> str:
+    """ "1 more class", "2 more classes"."""
+    return f"{number:,} more {'class' if number == 1 else 'classes'}"
+
+
 def _judged(what: str, rates: tuple[Rate, ...], judged: RateJudgement, bar: float, unit: str) -> Judgement:
     facts = rate_facts(what, judged.below or judged.open or tuple(sorted(rates, key=_value)))
     if judged.outcome is Outcome.PASSED:
@@ -80,7 +90,7 @@ def _judged(what: str, rates: tuple[Rate, ...], judged: RateJudgement, bar: floa
         )
     if judged.outcome is Outcome.FAILED:
         worst = judged.below[0]
-        others = f" (and {len(judged.below) - 1} more classes)" if len(judged.below) > 1 else ""
+        others = f" (and {more_classes(len(judged.below) - 1)})" if len(judged.below) > 1 else ""
         return Judgement(
             Outcome.FAILED,
             f"{what} of {worst.class_name!r} is {percent(worst.estimate.value)}{others}, below {percent(bar)} "
@@ -90,7 +100,7 @@ def _judged(what: str, rates: tuple[Rate, ...], judged: RateJudgement, bar: floa
         )
     first = min(judged.open, key=_value)
     more = further_items(first, bar)
-    others = f" (and {len(judged.open) - 1} more classes)" if len(judged.open) > 1 else ""
+    others = f" (and {more_classes(len(judged.open) - 1)})" if len(judged.open) > 1 else ""
     if first.estimate.value is None:
         summary = f"{what} of {first.class_name!r}{others} cannot be estimated: {first.estimate.reason}."
         change = f"A test split with items of {first.class_name!r} that the model predicts."

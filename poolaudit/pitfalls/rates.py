@@ -60,7 +60,9 @@ def recalls(classes: Sequence[ClassMetrics]) -> tuple[Rate, ...]:
 
 
 def precisions(classes: Sequence[ClassMetrics]) -> tuple[Rate, ...]:
-    return tuple(Rate(c.name, c.precision, c.true_positives) for c in classes)
+    # Where no item is of a class, each prediction of it is wrong whatever the model is worth.
+    absent = Estimate.not_estimable("no test item is of this class")
+    return tuple(Rate(c.name, c.precision if c.support else absent, c.true_positives) for c in classes)
 
 
 def judge_rates(rates: Sequence[Rate], bar: float) -> RateJudgement:

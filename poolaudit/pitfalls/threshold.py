@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from poolaudit.errors import listed
 from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence, RecoverableRecall
 from poolaudit.evidence.wording import percent, with_interval
 from poolaudit.findings import Fact
@@ -14,21 +15,63 @@ from poolaudit.pitfalls.rates import judge_rates, judged_classes, recalls
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
+# A precision of exactly 0.85 must count as reaching 0.85 although 0.85 is no binary fraction.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """A judged class whose recall is not shown to be good, and what other thresholds could reach."""
+    """A judged class whose recall is not shown to be good, and what other thresholds could reach.
+
+    Precisions are measured on a fixed grid. What is reached at the nearest precision not below the demand is reached
+    at the demand as well; what is out of reach at the nearest one not above it is out of reach there as well.
+
+    Attributes:
+        is_below: Recall as shipped is shown to be below the bar.
+        at_least: Measured at the nearest precision not below the demanded one; None beyond the grid.
+        at_most: Measured at the nearest precision not above the demanded one; None beyond the grid.
+        reached_in_sample: Some threshold reaches the demanded recall and precision on the test items themselves.
+    """
 
     metrics: ClassMetrics
-    best: RecoverableRecall
+    is_below: bool
+    at_least: RecoverableRecall | None
+    at_most: RecoverableRecall | None
+    reached_in_sample: bool
+
+    def is_recoverable(self, policy: Policy) -> bool:
+        """Another threshold reaches the demanded recall, and is not shown to miss the demanded precision."""
+        best = self.at_least
+        return (
+            best is not None
+            and best.recall.low is not None
+            and best.recall.low >= policy.good_recall
+            and best.precision.high is not None
+            and best.precision.high >= policy.good_precision
+        )
+
+    def is_lost(self, policy: Policy) -> bool:
+        """No threshold reaches the demand. With few items of the class a half of them can lack any threshold by
+        chance; then one that holds on all items speaks against a loss."""
+        best = self.at_most
+        return (
+            best is not None
+            and best.recall.high is not None
+            and best.recall.high < policy.good_recall
+            and not self.reached_in_sample
+        )
 
     def facts(self) -> tuple[Fact, ...]:
-        name, best = self.metrics.name, self.best
+        name = self.metrics.name
+        measured = dict.fromkeys(best for best in (self.at_least, self.at_most) if best is not None)
         return (
             Fact(f"Recall of {name!r} as shipped", with_interval(self.metrics.recall)),
-            Fact(
-                f"Recall at a precision of {percent(best.wanted_precision)}, threshold chosen on the other half",
-                with_interval(best.recall),
+            *(
+                Fact(
+                    f"Recall at a precision of {percent(best.wanted_precision)}, threshold chosen on the other half",
+                    with_interval(best.recall),
+                )
+                for best in measured
             ),
             Fact("Average precision", with_interval(self.metrics.average_precision)),
         )
@@ -42,7 +85,8 @@ def threshold_costs_no_recall(evidence: Evidence, policy: Policy) -> Judgement:
         threshold costs nothing; retraining would be wasted.
     How: Where recall is not shown to be good, the threshold is chosen on one half of the test items and judged on the
         other (cross-fitting, so no item is judged by a threshold it chose). If recall at the demanded precision then
-        reaches `good_recall` with its whole interval, the threshold is to blame.
+        reaches `good_recall` with its whole interval, the threshold is to blame: failed where recall as shipped is
+        below the bar with its whole interval, undecided where it straddles the bar.
     Do: Choose the threshold on validation data (`--validation`): the report then states the threshold, where it comes
         from, and its precision and recall on the test split.
     False alarm: The scores were calibrated or the threshold fixed for a different prevalence than the test split has.
@@ -56,8 +100,9 @@ def scores_rank_the_class_high_enough(evidence: Evidence, policy: Policy) -> Jud
 
     Why: Where no threshold reaches the demanded recall at the demanded precision, the information is not in the
         scores: pooling, capacity, data or labels lost it, and no threshold brings it back.
-    How: As for PA208; if recall at the demanded precision stays below `good_recall` with its whole interval, the
-        ranking is to blame. Average precision stands beside it.
+    How: As for PA208; if recall at the demanded precision stays below `good_recall` with its whole interval, and no
+        threshold reaches both demands even on the test items themselves, the ranking is to blame. Average precision
+        stands beside it.
     Do: Look upstream: over-pooling (PA3xx), wrongly scaled inputs (PA210), too little or mislabelled training data.
     False alarm: The demanded precision is higher than the task needs; lower `good_precision`.
     """
@@ -73,16 +118,17 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
     suspects = {rate.class_name for rate in judged.below + judged.open}
     if not suspects:
         return Judgement(Outcome.PASSED, "Recall is good at the shipped operating point: nothing is lost.")
-    losses = _losses(evaluation, [c for c in classes if c.name in suspects], policy.good_precision)
+    below = {rate.class_name for rate in judged.below}
+    losses = _losses(evaluation, [c for c in classes if c.name in suspects], below, policy)
     if not losses:
         return Judgement(Outcome.SKIPPED, _why_unknown(evaluation, suspects))
-    recoverable = [loss for loss in losses if _at_least(loss.best.recall.low, policy.good_recall)]
-    lost = [loss for loss in losses if _below(loss.best.recall.high, policy.good_recall)]
+    recoverable = [loss for loss in losses if loss.is_recoverable(policy)]
+    lost = [loss for loss in losses if loss.is_lost(policy)]
     blamed, cleared = (recoverable, lost) if blame_threshold else (lost, recoverable)
-    if blamed:
-        worst = min(blamed, key=lambda loss: loss.metrics.recall.value or 0.0)
-        return _blamed(worst, policy, blame_threshold)
-    if len(cleared) == len(losses):
+    proven = [loss for loss in blamed if loss.is_below or not blame_threshold]
+    if proven:
+        return _blamed(min(proven, key=_shipped_recall), policy, blame_threshold)
+    if len(cleared) == len(suspects):
         text = (
             "No threshold reaches the demanded recall: the threshold is not to blame (PA209)."
             if blame_threshold
@@ -90,48 +136,84 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
         )
         return Judgement(Outcome.PASSED, text, cleared[0].facts())
     open_losses = [loss for loss in losses if loss not in cleared]
-    first = min(open_losses, key=lambda loss: loss.metrics.recall.value or 0.0)
+    if not open_losses:
+        known = {loss.metrics.name for loss in losses}
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"What other thresholds could reach is not known for {listed(sorted(suspects - known))}.",
+            cleared[0].facts(),
+            "The class named with `--positive`, or more test items of it.",
+        )
+    first = min(open_losses, key=_shipped_recall)
     return Judgement(
         Outcome.UNDECIDED,
-        f"For {first.metrics.name!r} the test items do not decide whether another threshold would reach a recall of "
-        f"{percent(policy.good_recall)} at a precision of {percent(first.best.wanted_precision)}.",
+        f"For {first.metrics.name!r} the test items do not decide whether "
+        + ("the shipped threshold or only another one reaches" if first in blamed else "another threshold would reach")
+        + f" a recall of {percent(policy.good_recall)} at a precision of {percent(policy.good_precision)}.",
         first.facts(),
         f"More test items of {first.metrics.name!r}, or validation data to choose a threshold on.",
     )
 
 
 def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
-    name, best = loss.metrics.name, loss.best
+    name = loss.metrics.name
     if blame_threshold:
+        assert loss.at_least is not None
         return Judgement(
             Outcome.FAILED,
             f"The model ranks {name!r} well, but the shipped threshold finds only "
             f"{percent(loss.metrics.recall.value)} of it; another threshold would find about "
-            f"{percent(best.recall.value)} at a precision of {percent(best.precision.value)}.",
+            f"{percent(loss.at_least.recall.value)} at a precision of {percent(loss.at_least.precision.value)}.",
             loss.facts(),
             "A threshold chosen on validation data and confirmed on the test split.",
         )
+    assert loss.at_most is not None
     return Judgement(
         Outcome.FAILED,
-        f"No threshold helps: at a precision of {percent(best.wanted_precision)} the scores of {name!r} reach a recall "
-        f"of only {percent(best.recall.value)}. The information is not in the scores.",
+        f"No threshold helps: at a precision of {percent(loss.at_most.wanted_precision)} the scores of {name!r} reach "
+        f"a recall of only {percent(loss.at_most.recall.value)}. The information is not in the scores.",
         loss.facts(),
         f"A model whose scores reach a recall of {percent(policy.good_recall)} at that precision.",
     )
 
 
-def _losses(evaluation: EvaluationEvidence, classes: list[ClassMetrics], wanted_precision: float) -> list[_Loss]:
+def _losses(
+    evaluation: EvaluationEvidence, classes: list[ClassMetrics], below: set[str], policy: Policy
+) -> list[_Loss]:
     losses = []
     for metrics in classes:
         measured = [
             r for r in evaluation.recoverable_recall if r.class_name == metrics.name and r.recall.value is not None
         ]
         if measured:
-            # The grid of measured precisions is fixed; the nearest one not below the demand keeps the promise.
-            high_enough = [r for r in measured if r.wanted_precision >= wanted_precision - 1e-9]
-            chosen = min(high_enough or measured[-1:], key=lambda r: r.wanted_precision)
-            losses.append(_Loss(metrics, chosen))
+            demand = policy.good_precision
+            above = [r for r in measured if r.wanted_precision >= demand - _ROUNDING]
+            beneath = [r for r in measured if r.wanted_precision <= demand + _ROUNDING]
+            losses.append(
+                _Loss(
+                    metrics,
+                    metrics.name in below,
+                    min(above, key=lambda r: r.wanted_precision, default=None),
+                    max(beneath, key=lambda r: r.wanted_precision, default=None),
+                    _reached_in_sample(evaluation, metrics.name, policy),
+                )
+            )
     return losses
+
+
+def _reached_in_sample(evaluation: EvaluationEvidence, name: str, policy: Policy) -> bool:
+    return any(
+        point.recall >= policy.good_recall - _ROUNDING
+        and point.precision is not None
+        and point.precision >= policy.good_precision - _ROUNDING
+        for curve in evaluation.curves
+        if curve.class_name == name
+        for point in curve.points
+    )
+
+
+def _shipped_recall(loss: _Loss) -> float:
+    return loss.metrics.recall.value or 0.0
 
 
 def _why_unknown(evaluation: EvaluationEvidence, suspects: set[str]) -> str:
@@ -139,11 +221,3 @@ def _why_unknown(evaluation: EvaluationEvidence, suspects: set[str]) -> str:
         if measured.class_name in suspects and measured.recall.reason:
             return f"What other thresholds could reach is not known: {measured.recall.reason}."
     return "The predictions hold no scores, so what other thresholds could reach is not known."
-
-
-def _at_least(value: float | None, bar: float) -> bool:
-    return value is not None and value >= bar
-
-
-def _below(value: float | None, bar: float) -> bool:
-    return value is not None and value < bar

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from poolaudit.evidence.evaluation import ClassMetrics
 from poolaudit.evidence.wording import percent, with_interval
 from poolaudit.findings import Fact
@@ -12,7 +14,7 @@ from poolaudit.pitfalls.rates import Rate, further_items, judge_rates, judged_cl
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 from poolaudit.statistics.binomial import smallest_detectable_loss
-from poolaudit.statistics.intervals import wilson
+from poolaudit.statistics.intervals import normal_quantile
 
 
 @detector("PA207", Severity.MAJOR)
@@ -45,14 +47,17 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
         )
     smallest = min(judged.open, key=lambda rate: rate.estimate.n)
     needed = _needed_if_perfect(policy)
-    if smallest.estimate.n < needed:
+    if needed is None or smallest.estimate.n < needed:
         return Judgement(
             Outcome.FAILED,
-            f"There are only {smallest.estimate.n:,} test items of {smallest.class_name!r}: even a perfect model "
-            f"could not show a recall of {percent(policy.good_recall)} with fewer than {needed:,}.",
+            f"There {_only(smallest.estimate.n)} of {smallest.class_name!r}: even a perfect model "
+            f"could not show a recall of {percent(policy.good_recall)} with "
+            + ("any number of items." if needed is None else f"fewer than {needed:,}."),
             facts,
-            f"At least {needed - smallest.estimate.n:,} further test items of {smallest.class_name!r}; more, if the "
-            "model misses any.",
+            "A `good_recall` below 1: no number of items shows that nothing is ever missed."
+            if needed is None
+            else f"At least {needed - smallest.estimate.n:,} further test items of {smallest.class_name!r}; more, if "
+            "the model misses any.",
         )
     first = min(judged.open, key=lambda rate: rate.estimate.value or 0.0)
     more = further_items(first, policy.good_recall)
@@ -67,11 +72,16 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
     )
 
 
-def _needed_if_perfect(policy: Policy) -> int:
-    n = 1
-    while (wilson(n, n, policy.confidence).low or 0.0) < policy.good_recall and n < 1_000_000:
-        n += 1
-    return n
+def _only(items: int) -> str:
+    return {0: "is no test item", 1: "is only 1 test item"}.get(items, f"are only {items:,} test items")
+
+
+def _needed_if_perfect(policy: Policy) -> int | None:
+    """The Wilson interval of n hits in n begins at n / (n + z^2): the smallest n at which that reaches the bar."""
+    if policy.good_recall >= 1.0:
+        return None
+    z = normal_quantile(policy.confidence)
+    return max(1, math.ceil(policy.good_recall * z * z / (1.0 - policy.good_recall) - 1e-9))
 
 
 def _fact(metrics: ClassMetrics, policy: Policy) -> Fact:

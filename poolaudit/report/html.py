@@ -8,6 +8,7 @@ import jinja2
 import markupsafe
 
 import poolaudit.report
+from poolaudit.report.charts.chart import legible
 from poolaudit.report.page import build_page
 from poolaudit.results import AuditResult
 
@@ -25,7 +26,7 @@ def render_html(result: AuditResult) -> str:
     environment.filters["prose"] = _prose
     # The style sheet is ours and read from the package; it goes in as it is.
     environment.globals["style"] = markupsafe.Markup((folder / "report.css").read_text(encoding="utf-8"))
-    return environment.get_template("report.html").render(page=build_page(result))
+    return legible(environment.get_template("report.html").render(page=build_page(result)))
 
 
 def _prose(text: str) -> markupsafe.Markup:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import EvaluationEvidence, PrecisionRecallCurve
 from poolaudit.evidence.geometry import PoolingSite
-from poolaudit.evidence.wording import interval, number, percent
+from poolaudit.evidence.wording import interval, number, p_value, percent
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.report.charts import metrics as charts
@@ -29,6 +31,7 @@ _SYMBOLS = {
     Outcome.CRASHED: "!",
 }
 _CURVES_SHOWN = 4
+_REPLAYS_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,19 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """A counterexample ready to paste and run."""
+
+    heading: str
+    badge: Badge
+    known: str
+    case: str
+    observed: str
+    expected: str
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Everything the template shows, in reading order.
 
@@ -107,6 +123,9 @@ class Page:
         classes: Table of the metrics by class; None without evaluation.
         thresholds: Table of what was found about thresholds; None where there is nothing to show.
         sites: Table of the pooling sites; None where no model was looked at.
+        conformance: Table of layers against properties; None where no layer was checked.
+        replays: Counterexamples to the properties, the layers' own before the framework's.
+        replays_left_out: How many further counterexamples only result.json holds.
         stages: Table of what ran and what did not.
         render_problems: Sections that could not be rendered, with the reason.
         provenance: Table of everything needed to run the audit again.
@@ -130,6 +149,9 @@ class Page:
     classes: Table | None
     thresholds: Table | None
     sites: Table | None
+    conformance: Table | None
+    replays: tuple[Replay, ...]
+    replays_left_out: int
     stages: Table
     render_problems: tuple[str, ...]
     provenance: Table
@@ -141,6 +163,8 @@ def build_page(result: AuditResult) -> Page:
     """View data of a result. A chart that cannot be drawn becomes a visible problem, not a missing page."""
     evaluation = result.evidence.evaluation
     pictures, problems = _charts(result) if evaluation else ((), ())
+    checked = result.evidence.conformance
+    broken = sorted((r for r in checked or () if r.counterexample), key=lambda r: r.known_divergence is not None)
     return Page(
         title=result.title,
         verdict=result.verdict.value.replace("_", " "),
@@ -158,6 +182,9 @@ def build_page(result: AuditResult) -> Page:
         classes=_classes(evaluation) if evaluation else None,
         thresholds=_thresholds(evaluation) if evaluation else None,
         sites=_sites(result.evidence.geometry.sites) if result.evidence.geometry else None,
+        conformance=_conformance(checked) if checked is not None else None,
+        replays=tuple(_replay(r) for r in broken[:_REPLAYS_SHOWN]),
+        replays_left_out=max(len(broken) - _REPLAYS_SHOWN, 0),
         stages=_stages(result),
         render_problems=problems,
         provenance=_provenance(result.provenance),
@@ -287,7 +314,7 @@ def _metrics(evaluation: EvaluationEvidence) -> Table:
     test = evaluation.no_information
     note = (
         f"n = {evaluation.n:,} test items. Always answering {test.majority_class!r} would reach an accuracy of "
-        f"{percent(test.rate)} (p = {test.p_value:.2g} that the model is no better). {evaluation.head}"
+        f"{percent(test.rate)} ({p_value(test.p_value)} if the model were no better). {evaluation.head}"
     )
     return Table("Metrics over all classes", note, ("Metric", "Value", "Interval", "n", "Method"), tuple(rows))
 
@@ -364,6 +391,53 @@ def _sites(sites: tuple[PoolingSite, ...]) -> Table:
             )
             for site in sites
         ),
+    )
+
+
+def _conformance(results: tuple[PropertyResult, ...]) -> Table:
+    """A row a layer and property; every mode and dtype tried stands in it under its outcome."""
+    cells: dict[tuple[str, str], dict[Outcome, list[str]]] = {}
+    for r in results:
+        known = " (known divergence of the framework)" if r.known_divergence else ""
+        tried = cells.setdefault((r.layer, r.property), {})
+        tried.setdefault(r.outcome, []).append(f"{r.mode} {r.dtype}{known}")
+    tries = Counter[tuple[str, str]]()
+    for r in results:
+        tries[r.layer, r.property] += r.examples
+    worst_first = [Outcome.FAILED, Outcome.CRASHED, Outcome.UNDECIDED, Outcome.PASSED, Outcome.SKIPPED]
+    rows = [
+        (
+            layer,
+            name,
+            "; ".join(
+                f"{_SYMBOLS[outcome]} {outcome}: {', '.join(tried[outcome])}"
+                for outcome in worst_first
+                if outcome in tried
+            ),
+            f"{tries[layer, name]:,}",
+        )
+        for (layer, name), tried in cells.items()
+    ]
+    return Table(
+        "Properties of the layers",
+        "Each property was attacked with drawn configurations and inputs in the modes and dtypes named. PASSED means "
+        "that no counterexample was found in the number of cases given.",
+        ("Layer", "Property", "Outcome by mode and dtype", "Cases"),
+        tuple(rows),
+    )
+
+
+def _replay(result: PropertyResult) -> Replay:
+    case = result.counterexample
+    assert case is not None
+    return Replay(
+        heading=f"{result.property} of {result.layer} ({result.mode}, {result.dtype})",
+        badge=_badge(result.outcome),
+        known=result.known_divergence or "",
+        case=case.configuration,
+        observed=case.observed,
+        expected=case.expected,
+        script=case.snippet,
     )
 
 

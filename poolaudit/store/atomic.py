@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from poolaudit.errors import InvalidInputError
@@ -15,24 +17,39 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InvalidInputError: The folder cannot be written to or the disk is full; an older file stays as it was.
     """
-    temporary: str | None = None
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Writes each content to its path; where one cannot be written, none is, and older files stay as they were.
+
+    Raises:
+        InvalidInputError: A path is a folder, its folder cannot be written to, or the disk is full.
+    """
+    temporary: dict[Path, str] = {}
+    path = next(iter(contents))
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes the file private; a report is meant to be shared as any file of the user's would be.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        for path, content in contents.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            handle, temporary[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            # mkstemp makes the file private; a report is meant to be shared as any file of the user's would be.
+            os.chmod(temporary[path], 0o666 & ~_umask())
+        for path, ready in temporary.items():
+            os.replace(ready, path)
     except OSError as error:
         raise InvalidInputError(
             f"{str(path)!r} cannot be written: {error.strerror}",
             cure="Name a folder that can be written to with --out",
         ) from None
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        for ready in temporary.values():
+            if os.path.exists(ready):
+                os.unlink(ready)
 
 
 def make_output_folder(folder: Path) -> Path:

@@ -43,7 +43,7 @@ _ELEMENTWISE = _SAME_VALUES | {
     "Reciprocal", "Neg", "Exp", "Log", "Abs", "SquaredDifference", "Pow", "IsFinite", "SelectV2", "ZerosLike",
     "BroadcastTo", "Xdivy", "MulNoNan",
 }  # fmt: skip
-_COMBINING = frozenset({"Sub", "Mul", "RealDiv", "Div", "DivNoNan", "SquaredDifference", "AddV2", "MulNoNan", "Xdivy"})
+_COMBINING = frozenset({"Sub", "Mul", "RealDiv", "Div", "DivNoNan", "SquaredDifference", "MulNoNan", "Xdivy"})
 
 
 @dataclass(frozen=True)
@@ -196,13 +196,26 @@ def _normalises(operation: Any, source: Any) -> bool:
             if consumer in seen or consumer.type not in _ELEMENTWISE:
                 continue
             seen.add(consumer)
-            if consumer.type in _COMBINING and any(
-                other is not tensor and _same_values(other).ref() in origins for other in consumer.inputs
+            if _combines(consumer, tensor) and any(
+                other is not tensor and _is_or_is_shifted(_same_values(other), origins) for other in consumer.inputs
             ):
                 return True
             if len(seen) < 64:
                 pending.extend(consumer.outputs)
     return False
+
+
+def _combines(consumer: Any, statistic: Any) -> bool:
+    # A sum adds a pooled context to the tensor; only with the sign turned does it centre it.
+    negated = consumer.type in ("AddV2", "Add") and statistic.op.type == "Neg"
+    return consumer.type in _COMBINING or negated
+
+
+def _is_or_is_shifted(tensor: Any, origins: set[Any]) -> bool:
+    """Whether a tensor is one of `origins`, or one of them minus something: (x - low) / (high - low) scales x."""
+    if tensor.ref() in origins:
+        return True
+    return tensor.op.type == "Sub" and _same_values(tensor.op.inputs[0]).ref() in origins
 
 
 def _ancestors_by_elementwise(tensor: Any) -> set[Any]:
@@ -215,7 +228,13 @@ def _ancestors_by_elementwise(tensor: Any) -> set[Any]:
             continue
         found.add(tensor.ref())
         if tensor.op.type in ("Square", "Exp", "Abs", "Pow", "Mul", "Sub"):
-            pending.extend(_same_values(x) for x in tensor.op.inputs if x.op.type not in ("Const", "Max", "Mean"))
+            # A statistic that is broadcast against the tensor is not what the tensor was made from.
+            shape = shape_of(tensor)
+            pending.extend(
+                _same_values(x)
+                for x in tensor.op.inputs
+                if x.op.type not in ("Const", "Max", "Mean") and shape_of(x) == shape
+            )
     return found
 
 

@@ -23,9 +23,17 @@ from poolaudit.subject._pooling_layers import (
     stated_rank,
     stated_window,
 )
+from poolaudit.subject._possible_pooling import possible_pooling
 from poolaudit.subject._trace import Call, Trace, called_graphs, operations_of, shape_of
 
-_POOLING_OPERATIONS = frozenset({"MaxPool", "AveragePool", "Mean", "Max", "Amax", "Sum", "Min", "Amin"})
+_POOLING_OPERATIONS = frozenset(
+    {
+        "MaxPool", "AveragePool", "Mean", "Average", "Max", "Amax", "Sum", "Min", "Amin", "Logsumexp", "Norm", "Std",
+        "Var", "Nanmean", "Nanmax", "Nanmin", "Nansum",
+    }
+)  # fmt: skip
+# Layers of Keras that join tensors, and with slices for inputs can pool.
+_JOINING_LAYERS = frozenset({"Maximum", "Minimum", "Average", "Add"})
 
 
 class SiteSearch:
@@ -33,6 +41,8 @@ class SiteSearch:
 
     def __init__(self, loaded: LoadedModel, traced: Trace) -> None:
         self.sites: list[PoolingSite] = []
+        # The layer or operation that is the site, one entry a site; None where it is code inside something larger.
+        self.owners: list[Any] = []
         self.not_seen: list[str] = []
         self._model = loaded.keras_model
         self._names: Counter[str] = Counter()
@@ -50,7 +60,7 @@ class SiteSearch:
         self._called.add(id(layer))
         name = f"{path}/{layer.name}" if path else str(layer.name)
         if pooling_class(layer) is not None:
-            self._add(site_of_layer(layer, name, *_shapes(call)))
+            self._add(site_of_layer(layer, name, *_shapes(call)), layer)
         elif not _is_layer(layer):
             self._operation(call, name)
         elif _is_transparent(layer):
@@ -64,6 +74,8 @@ class SiteSearch:
                     f"{_quoted(name)} ({type(layer).__name__}) shrinks its input from {source} to {result} in a way "
                     "that was not recognised; if it pools, it is not listed."
                 )
+        elif type(layer).__name__ in _JOINING_LAYERS:
+            self._note_possible(call, name)
         else:  # a layer of Keras itself: what it computes is known not to be pooling, but it may wrap layers
             once = {id(child.operation): child for child in reversed(call.children)}
             for child in sorted(once.values(), key=call.children.index):
@@ -103,6 +115,7 @@ class SiteSearch:
             elif operation.type == "XlaCallModule":
                 self.not_seen.append(f"{_quoted(path)} calls compiled XLA code, which cannot be looked into.")
             else:
+                self._note(operation, operation.name.rpartition("/")[0] if scoped else path)
                 for graph in called_graphs(operation):
                     self._function(graph, path)
 
@@ -143,16 +156,27 @@ class SiteSearch:
             rank = len(shapes[0]) - 2 if shapes[0] else 0
             data_format = getattr(operation, "data_format", None) or "channels_last"
             self._add(
-                PoolingSite(name, label, adaptive, rank, None, None, None, data_format, *shapes, found_by="operation")
+                PoolingSite(name, label, adaptive, rank, None, None, None, data_format, *shapes, found_by="operation"),
+                operation,
             )
             return
         if type(operation).__name__ not in _POOLING_OPERATIONS:
+            self._note_possible(call, name)
             return
         for graph_operation in self._all_operations(call.graph)[call.start : call.end]:
             found = pooling_in(graph_operation, channels_first=self._channels_first)
             if found is not None:
                 site = _graph_site(found, name, "operation")
-                self._add(replace(site, layer=label))
+                self._add(replace(site, layer=label), operation)
+
+    def _note_possible(self, call: Call, name: str) -> None:
+        for operation in self._all_operations(call.graph)[call.start : call.end]:
+            self._note(operation, name)
+
+    def _note(self, operation: Any, path: str) -> None:
+        done = possible_pooling(operation)
+        if done is not None:
+            self.not_seen.append(f"{_quoted(path)} {done}, which may be pooling and is not followed.")
 
     def _custom(self, call: Call, name: str, before: int) -> None:
         """Turns what was found inside a custom pooling layer into one site: the layer itself."""
@@ -161,7 +185,7 @@ class SiteSearch:
             return
         for site in inner:
             self._names[_base(site.name)] -= 1
-        del self.sites[before:]
+        del self.sites[before:], self.owners[before:]
         window, strides, padding = stated_window(call.operation)
         shapes = _shapes(call)
         site = PoolingSite(
@@ -189,7 +213,7 @@ class SiteSearch:
                 padding=first.padding if len(inner) == 1 else padding,
                 data_format=site.data_format or first.data_format,
             )
-        self._add(site)
+        self._add(site, call.operation)
 
     def _shrinks_unexplained(self, call: Call) -> bool:
         """Whether a custom layer makes its input smaller in space without a layer or convolution that does it."""
@@ -219,7 +243,8 @@ class SiteSearch:
             self._operations[id(graph)] = (graph, graph.get_operations())
         return self._operations[id(graph)][1]
 
-    def _add(self, site: PoolingSite) -> None:
+    def _add(self, site: PoolingSite, owner: Any = None) -> None:
+        self.owners.append(owner)
         self._names[site.name] += 1
         number = self._names[site.name]
         self.sites.append(site if number == 1 else replace(site, name=f"{site.name}@{number}"))

@@ -39,6 +39,13 @@ SOFTMAX_LIKE = frozenset({"softmax", "sparsemax"})
 SIGNED = frozenset({"linear", "tanh", "log_softmax", "hard_tanh", "softsign", "leaky_relu", "elu", "selu"})
 
 
+BOUNDED = frozenset({"tanh", "hard_tanh", "softsign"})
+_NO_LOG_ODDS = (
+    " (not log-odds: decisions and rankings are right, but the probabilities made from it, log loss and calibration "
+    "are not meaningful)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """How a model's raw outputs are to be read.
@@ -158,9 +165,17 @@ def _signed(name: str, final: FinalActivation, said: str, loss: str | None, colu
                 "a classifier",
                 "Name a function that wraps the model so that it returns class probabilities (package.module:function)",
             )
+        if _is_margin(final, loss):
+            return Head("single_logit", 2, f"one margin, positive for class 1{_NO_LOG_ODDS}: {said}")
         return Head("single_logit", 2, f"one logit, positive for class 1: {said}")
     kind = "log-probabilities, read as logits" if final.name == "log_softmax" else "logits"
+    if _is_margin(final, loss):
+        return Head("logits", columns, f"margins over {columns} classes{_NO_LOG_ODDS}: {said}")
     return Head("logits", columns, f"{kind} over {columns} classes: {said}")
+
+
+def _is_margin(final: FinalActivation, loss: str | None) -> bool:
+    return final.name in BOUNDED or (loss or "").endswith("hinge")
 
 
 def _inferred(outputs: Array, final: FinalActivation | None) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def read_predictions(path: str | Path, *, positive: str | None = None) -> Predic
     if names is None:
         if decided is None:
             raise AssertionError("neither probabilities nor decisions")
-        names = _names_of(labels, decided)
+        names = _names_of(labels, decided, source)
         stated = f"Predicted labels alone: {_LABELS_ALONE}"
     codes = recode(labels, names, f"{source}: label")
     if positive is not None:
@@ -247,10 +248,23 @@ def _two_classes(labels: EncodedLabels, name: str, column: str, source: str) -> 
     return names
 
 
-def _names_of(labels: EncodedLabels, decided: EncodedLabels) -> tuple[str, ...]:
+def _names_of(labels: EncodedLabels, decided: EncodedLabels, source: str) -> tuple[str, ...]:
     known = list(natural_order(labels.texts))
     new = [text for text in decided.texts if find_class(text, known) is None]
+    folded = {_folded(text): text for text in known}
+    for text in new:
+        if _folded(text) in folded:
+            raise InvalidInputError(
+                f"{source}: predicted holds {text!r} and label {folded[_folded(text)]!r}, which differ only in spaces, "
+                "case or Unicode form",
+                "one spelling a class: another one counts as another class, and every such prediction as wrong",
+                "Spell the classes alike in both columns",
+            )
     return natural_order(canonical_texts([*known, *new]))
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _finish(

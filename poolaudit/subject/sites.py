@@ -30,6 +30,14 @@ def list_pooling_sites(loaded: LoadedModel, input_shape: Shape | None = None) ->
         loaded: The model under audit.
         input_shape: With batch, for a model that states none; usually (None, *x.shape[1:]) of the data.
     """
+    return sites_with_owners(loaded, input_shape)[0]
+
+
+def sites_with_owners(loaded: LoadedModel, input_shape: Shape | None = None) -> tuple[GeometryEvidence, tuple[Any, ...]]:
+    """As `list_pooling_sites`, with the live layer or operation behind every site.
+
+    The owner is None where a site is code inside something larger.
+    """
     if loaded.input_shape is None and loaded.input_count == 0 and input_shape is not None:
         loaded = replace(loaded, input_shape=input_shape)
     try:
@@ -46,17 +54,18 @@ def list_pooling_sites(loaded: LoadedModel, input_shape: Shape | None = None) ->
     else:
         search.inside(traced.root, "")
         search.report_uncalled()
-    return GeometryEvidence(tuple(search.sites), tuple(dict.fromkeys(search.not_seen)))
+    return GeometryEvidence(tuple(search.sites), tuple(dict.fromkeys(search.not_seen))), tuple(search.owners)
 
 
-def _listed_without_trace(loaded: LoadedModel, error: Exception) -> GeometryEvidence:
+def _listed_without_trace(loaded: LoadedModel, error: Exception) -> tuple[GeometryEvidence, tuple[Any, ...]]:
     detail = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {detail[0][:160]}" if detail else type(error).__name__
     not_seen = [
         f"The model could not be traced ({reason}); its pooling layers are listed as they are stored, and pooling "
         "hidden in operations was not looked for."
     ]
-    sites = []
+    sites: list[PoolingSite] = []
+    owners: list[Any] = []
     for name, layer in _named_layers(loaded.keras_model, ""):
         if pooling_class(layer) is not None:
             sites.append(site_of_layer(layer, name, *_static_shapes(layer)))
@@ -77,7 +86,8 @@ def _listed_without_trace(loaded: LoadedModel, error: Exception) -> GeometryEvid
                     found_by="heuristic",
                 )
             )
-    return GeometryEvidence(tuple(sites), tuple(not_seen))
+        owners += [layer] * (len(sites) - len(owners))
+    return GeometryEvidence(tuple(sites), tuple(not_seen)), tuple(owners)
 
 
 def _named_layers(layer: Any, path: str) -> Iterator[tuple[str, Any]]:

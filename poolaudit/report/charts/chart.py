@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,12 @@ _CONFIG: dict[str, Any] = {
     },
     "legend": {"labelColor": INK, "titleColor": INK, "titleFontWeight": "normal"},
 }
-_ACTIVE = re.compile(r"<(script|foreignObject|iframe|image|a)\b|\son\w+=|\shref=", re.IGNORECASE)
+_ACTIVE = re.compile(
+    r"<(script|foreignObject|iframe|image|a|use|style|set|animate\w*|link|object|embed)\b|\son\w+=|\s(\w+:)?href=",
+    re.IGNORECASE,
+)
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +68,44 @@ def render_svg(chart: Any) -> markupsafe.Markup:
     """
     import vl_convert
 
-    svg: str = vl_convert.vegalite_to_svg(chart.configure(**_CONFIG).to_dict())
-    if _ACTIVE.search(re.sub(r">[^<]*<|\"[^\"]*\"", _keep_structure, svg)):
-        raise ValueError("the rendered chart holds active content")
+    svg: str = vl_convert.vegalite_to_svg(_legible(chart.configure(**_CONFIG).to_dict(validate=False)))
+    require_inert(svg)
     # The page gives the picture one text alternative; Vega's own roles would be read out mark by mark.
     svg = re.sub(r' (aria-[a-z]+|role)="[^"]*"', "", svg)
     svg = re.sub(
         r'^<svg ([^>]*?)width="(\d+)" height="(\d+)"', r'<svg \1width="\2" height="\3" aria-hidden="true"', svg
     )
     return markupsafe.Markup(svg)
+
+
+def warm_up() -> None:
+    """Starts the renderer in the background; its first picture costs as much as a million predictions."""
+
+    def draw_nothing() -> None:
+        import altair as alt
+
+        render_svg(alt.Chart(alt.InlineData(values=[])).mark_point())
+
+    threading.Thread(target=draw_nothing, name="chart renderer", daemon=True).start()
+
+
+def legible(text: str) -> str:
+    """The text with every character that XML 1.0 forbids as U+FFFD: one of them aborts the renderer's process."""
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
+def _legible(part: Any) -> Any:
+    if isinstance(part, str):
+        return legible(part)
+    if isinstance(part, dict):
+        return {key: _legible(value) for key, value in part.items()}
+    return [_legible(value) for value in part] if isinstance(part, list) else part
+
+
+def require_inert(svg: str) -> None:
+    """Raises ValueError where the SVG holds an element or attribute that could run, load or link anything."""
+    if _ACTIVE.search(re.sub(r">[^<]*<|\"[^\"]*\"", _keep_structure, svg)):
+        raise ValueError("the rendered chart holds active content")
 
 
 def _keep_structure(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from poolaudit.evidence.evaluation import Calibration, EvaluationEvidence, PrecisionRecallCurve
 from poolaudit.evidence.wording import interval, number, percent
 from poolaudit.policy import Policy
-from poolaudit.report.charts.chart import BLUE, GREY, INK, MUTED, ORANGE, RED, Chart, render_svg
+from poolaudit.report.charts.chart import BLUE, GREY, INK, MUTED, ORANGE, RED, Chart, legible, render_svg
 
 # Beyond this many classes cells become unreadable and the file large; the worst confusions are listed instead.
 _MATRIX_LIMIT = 24
@@ -200,7 +200,7 @@ def _rule(channel: str, value: float, color: str, dash: list[int]) -> Any:
 
 def _label_expression(names: tuple[str, ...]) -> str:
     """A Vega expression from an index to a class name; names enter it as JSON strings, never as code."""
-    return f"{json.dumps([name[:24] for name in names])}[datum.value]"
+    return f"{json.dumps([legible(name[:24]) for name in names])}[datum.value]"
 
 
 def _thin(points: tuple[Any, ...], limit: int) -> list[Any]:

@@ -1,0 +1,31 @@
+"""TensorFlow's greetings kept off the user's screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its start-up lines; where the import fails, they are shown with the error.
+
+    Its C++ side writes a few lines to standard error before any log level is heeded, so only the file descriptor
+    can silence them.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as swallowed:
+        os.dup2(swallowed.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            os.dup2(kept, 2)
+            swallowed.seek(0)
+            sys.stderr.write(swallowed.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

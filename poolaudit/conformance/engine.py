@@ -1,0 +1,230 @@
+"""Runs jobs on workers: replaces those that die, cuts off those that hang, and makes a fatal case small."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
+from typing import Any
+
+from poolaudit.conformance.case import Case
+from poolaudit.conformance.falsify import KERNEL_MODE, Verdict, counterexample
+from poolaudit.conformance.layer_under_test import Record
+from poolaudit.conformance.profiles import Profile
+from poolaudit.conformance.property import all_properties
+from poolaudit.conformance.sandbox import ForkServer, Worker, signal_name
+from poolaudit.conformance.shrinking import shrink
+from poolaudit.conformance.subjects import Subject
+from poolaudit.conformance.violations import Violation
+from poolaudit.conformance.worker import Bench, Description, Job
+from poolaudit.evidence.conformance import PropertyResult
+from poolaudit.outcomes import Outcome
+
+Outcomes = dict[Job, Verdict]
+Progress = Callable[[int, int, str], None]
+
+_IN_PROCESS = (
+    "the layer cannot be imported by another process and TensorFlow has already run here, so it was tried in this "
+    "process, without protection against signals and hangs; move it into a module for that"
+)
+
+
+class Engine:
+    """Worker processes for one check.
+
+    Args:
+        factory: A layer factory that no other process can import, or None.
+        profile: The budget.
+        workers: Processes at a time.
+        second_kernels: Also keep a server with the other oneDNN setting.
+    """
+
+    def __init__(self, factory: Any, profile: Profile, workers: int, second_kernels: bool) -> None:
+        self.profile, self.workers = profile, max(1, workers)
+        self.notes: list[str] = []
+        self._bench: Bench | None = None
+        self._server: ForkServer | None = None
+        self._other: ForkServer | None = None
+        self._idle: dict[int, list[Worker]] = {}
+        if factory is not None and (_tensorflow_has_run() or not hasattr(__import__("os"), "fork")):
+            self._bench = Bench(factory)
+            self.notes.append(_IN_PROCESS)
+        else:
+            self._server = ForkServer(factory)
+        self._wants_other = second_kernels
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for workers in self._idle.values():
+            for worker in workers:
+                worker.end(kill=True)
+        for server in (self._server, self._other):
+            if server is not None:
+                server.close()
+
+    def describe(self, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Description]]:
+        """What each subject is."""
+        for subject in subjects:
+            if self._bench is not None:
+                yield subject, self._bench.describe(subject)
+                continue
+            worker = self._take(Job(subject))
+            worker.start(Job(subject))
+            yield subject, self._described(worker)
+
+    def _described(self, worker: Worker) -> Description:
+        assert worker.job is not None
+        try:
+            if not worker.connection.poll(4 * self.profile.hang_seconds):
+                worker.end(kill=True)
+                return Description(problem="building the layer and calling it once did not end")
+            _, answer = worker.connection.recv()
+        except (EOFError, OSError):
+            name = signal_name(worker.end()) or "an exit"
+            return Description(problem=f"building the layer and calling it once ended the process by {name}")
+        self._give_back(worker)
+        return answer if isinstance(answer, Description) else Description(problem=str(answer))
+
+    def run(self, jobs: Sequence[Job], on_progress: Progress | None) -> Outcomes:
+        """A verdict for every job, whatever happens to the processes."""
+        if self._bench is not None:
+            return self._run_here(jobs, on_progress)
+        outcomes: Outcomes = {}
+        total = len(jobs)
+        for group in (
+            [job for job in jobs if job.mode != KERNEL_MODE],
+            [job for job in jobs if job.mode == KERNEL_MODE],
+        ):
+            self._run_group(list(reversed(group)), outcomes, total, on_progress)
+        return outcomes
+
+    def _run_here(self, jobs: Sequence[Job], on_progress: Progress | None) -> Outcomes:
+        assert self._bench is not None
+        outcomes: Outcomes = {}
+        for position, job in enumerate(jobs):
+            if on_progress is not None:
+                on_progress(position, len(jobs), _what(job))
+            try:
+                outcomes[job] = self._bench.run(job, lambda case: None)
+            except Exception as error:
+                outcomes[job] = _crashed(job, f"{type(error).__name__}: {error}")
+        return outcomes
+
+    def _run_group(self, waiting: list[Job], outcomes: Outcomes, total: int, on_progress: Progress | None) -> None:
+        busy: list[Worker] = []
+        while waiting or busy:
+            while waiting and len(busy) < self.workers:
+                job = waiting.pop()
+                worker = self._take(job)
+                worker.start(job)
+                busy.append(worker)
+            ready = wait([worker.connection for worker in busy], timeout=0.5)
+            for worker in list(busy):
+                verdict = self._heard(worker) if worker.connection in ready else self._overdue(worker)
+                if verdict is None:
+                    continue
+                busy.remove(worker)
+                assert worker.job is not None
+                outcomes[worker.job] = verdict
+                if on_progress is not None:
+                    on_progress(len(outcomes), total, _what(worker.job))
+
+    def _heard(self, worker: Worker) -> Verdict | None:
+        """The verdict, once it is there; the worker goes back or is replaced."""
+        assert worker.job is not None
+        try:
+            while worker.connection.poll():
+                kind, content = worker.connection.recv()
+                worker.heard = time.monotonic()
+                if kind == "example":
+                    worker.last_case = content
+                    continue
+                self._give_back(worker)
+                return content if isinstance(content, Verdict) else _crashed(worker.job, str(content))
+        except (EOFError, OSError):
+            return self._died(worker)
+        return None
+
+    def _overdue(self, worker: Worker) -> Verdict | None:
+        assert worker.job is not None
+        if time.monotonic() - worker.heard < self.profile.hang_seconds * (1 if worker.last_case else 4):
+            return None
+        worker.end(kill=True)
+        if worker.last_case is None:
+            return _crashed(worker.job, "the worker did not begin within its time")
+        seconds = self.profile.hang_seconds
+        violation = Violation(f"no result after {seconds:g} seconds", "a result or an exception", "the call hangs")
+        return self._fatal(worker.job, worker.last_case, violation)
+
+    def _died(self, worker: Worker) -> Verdict:
+        assert worker.job is not None
+        job = worker.job
+        name = signal_name(worker.end())
+        if worker.last_case is None or name is None:
+            return _crashed(job, f"the worker process ended ({name or 'without a signal'}) before the first example")
+        case = worker.last_case
+        if name == "SIGKILL":
+            return _crashed(job, f"the process was killed, perhaps for memory, at {case.describe()}")
+        smallest = shrink(case, lambda candidate: self._dies(job, candidate, name), self.profile.batch_seconds, 40)
+        violation = Violation(f"the process dies by {name}", "a result or an exception", f"killed by {name}")
+        return self._fatal(job, smallest, violation)
+
+    def _dies(self, job: Job, case: Case, name: str) -> bool:
+        worker = self._server_for(job).fork()
+        worker.start(Job(job.subject, job.property, job.mode, job.dtype, job.profile, job.seed, (case,), job.flaw))
+        ends = time.monotonic() + self.profile.hang_seconds
+        try:
+            while time.monotonic() < ends:
+                if worker.connection.poll(0.5) and worker.connection.recv()[0] == "done":
+                    worker.end()
+                    return False
+        except (EOFError, OSError):
+            return signal_name(worker.end()) == name
+        worker.end(kill=True)
+        return False
+
+    def _fatal(self, job: Job, case: Case, violation: Violation) -> Verdict:
+        prop = all_properties().get(job.property)
+        found = counterexample(prop, case, job.mode, violation, Record())
+        from poolaudit.conformance.fatal_scripts import fatal_script
+
+        snippet = fatal_script(job, case, violation, prop.doc.title)
+        found = type(found)(found.configuration, snippet, found.observed, found.expected)
+        result = PropertyResult(
+            job.subject.name, job.property, Outcome.FAILED, job.mode, job.dtype, counterexample=found, examples=1
+        )
+        return Verdict(result, case)
+
+    def _server_for(self, job: Job) -> ForkServer:
+        assert self._server is not None
+        if job.mode != KERNEL_MODE:
+            return self._server
+        if self._other is None:
+            self._other = ForkServer(toggle_onednn=True)
+        return self._other
+
+    def _take(self, job: Job) -> Worker:
+        server = self._server_for(job)
+        idle = self._idle.setdefault(id(server), [])
+        return idle.pop() if idle else server.fork()
+
+    def _give_back(self, worker: Worker) -> None:
+        self._idle.setdefault(id(worker.server), []).append(worker)
+
+
+def _what(job: Job) -> str:
+    return f"{job.subject.name}: {job.property} ({job.mode}, {job.dtype})"
+
+
+def _crashed(job: Job, reason: str) -> Verdict:
+    return Verdict(PropertyResult(job.subject.name, job.property, Outcome.CRASHED, job.mode, job.dtype, reason=reason))
+
+
+def _tensorflow_has_run() -> bool:
+    """Whether an operation ran in this process; from then on a fork of it may deadlock."""
+    module = sys.modules.get("tensorflow.python.eager.context")
+    context = getattr(module, "_context", None)
+    return context is not None and bool(getattr(context, "_initialized", True))

@@ -1,0 +1,73 @@
+"""How much is tried: examples by what one costs, and how long one may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from poolaudit.errors import InvalidInputError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A budget.
+
+    Attributes:
+        examples: Cost class of a property to the number of examples.
+        dtypes: How many of a property's dtypes are tried.
+        modes: Which of a property's modes are tried.
+        shrinks: Examples spent on making a counterexample smaller.
+        hang_seconds: One example that takes longer is cut off.
+        batch_seconds: One property in one mode and dtype starts no further example after this.
+        second_process: Whether the other kernel set is tried in a second process.
+    """
+
+    name: str
+    examples: Mapping[str, int] = field(hash=False)
+    dtypes: int
+    modes: tuple[str, ...]
+    shrinks: int
+    hang_seconds: float
+    batch_seconds: float
+    second_process: bool
+
+
+PROFILES: dict[str, Profile] = {
+    "quick": Profile(
+        "quick",
+        {"cheap": 16, "medium": 8, "trace": 3, "compile": 2, "slow": 1},
+        2,
+        ("eager", "graph_unknown_sizes"),
+        60,
+        20.0,
+        3.0,
+        False,
+    ),
+    "standard": Profile(
+        "standard",
+        {"cheap": 40, "medium": 20, "trace": 8, "compile": 4, "slow": 3},
+        4,
+        ("eager", "graph", "graph_unknown_sizes", "xla"),
+        150,
+        30.0,
+        12.0,
+        True,
+    ),
+    "thorough": Profile(
+        "thorough",
+        {"cheap": 250, "medium": 120, "trace": 40, "compile": 15, "slow": 12},
+        4,
+        ("eager", "graph", "graph_unknown_sizes", "xla"),
+        400,
+        60.0,
+        90.0,
+        True,
+    ),
+}
+
+
+def profile_named(name: str) -> Profile:
+    """Raises InvalidInputError for a name that does not exist."""
+    if name not in PROFILES:
+        raise InvalidInputError(f"There is no profile {name!r}", ", ".join(PROFILES), did_you_mean(name, PROFILES))
+    return PROFILES[name]

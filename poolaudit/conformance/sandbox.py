@@ -1,0 +1,168 @@
+"""Worker processes, their deaths and their delays."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any
+
+from poolaudit.conformance.case import Case
+from poolaudit.conformance.worker import Job, fork_worker
+from poolaudit.errors import PoolauditError
+
+
+class ForkServer:
+    """Makes workers: by a process of its own that imported TensorFlow, or by forking this one.
+
+    Args:
+        factory: A layer factory that no other process can import; then this process is forked, so that the
+            worker inherits it. TensorFlow must not have run an operation here.
+        toggle_onednn: Start with the other setting of `TF_ENABLE_ONEDNN_OPTS`.
+        use_gpu: Leave the GPU visible.
+    """
+
+    def __init__(
+        self, factory: Callable[..., Any] | None = None, toggle_onednn: bool = False, use_gpu: bool = False
+    ) -> None:
+        self.factory = factory
+        self._folder = Path(tempfile.mkdtemp(prefix="poolaudit-"))
+        self._address, self._key = str(self._folder / "line"), secrets.token_bytes(32)
+        self._listener = Listener(self._address, "AF_UNIX", authkey=self._key, backlog=8)
+        self._process: subprocess.Popen[str] | None = None
+        self._control: Connection | None = None
+        if factory is None:
+            self._start(toggle_onednn, use_gpu)
+
+    def _start(self, toggle_onednn: bool, use_gpu: bool) -> None:
+        environment = dict(os.environ)
+        environment |= {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_NUM_INTRAOP_THREADS": "1",
+            "TF_NUM_INTEROP_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
+            "PYTHONHASHSEED": "0",
+        }
+        if not use_gpu:
+            environment["CUDA_VISIBLE_DEVICES"] = "-1"
+        if toggle_onednn:
+            now_on = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") not in ("0", "false", "False")
+            environment["TF_ENABLE_ONEDNN_OPTS"] = "0" if now_on else "1"
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "poolaudit.conformance.fork_server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{self._address}\n{self._key.hex()}\n")
+        self._process.stdin.flush()
+
+    def ready(self) -> None:
+        """Waits for the import of TensorFlow. Raises PoolauditError where the process ends instead."""
+        if self.factory is not None or self._control is not None:
+            return
+        assert self._process is not None
+        import threading
+
+        def watch() -> None:
+            assert self._process is not None
+            self._process.wait()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        self._listener._listener._socket.settimeout(0.5)  # type: ignore[attr-defined]
+        while self._control is None:
+            try:
+                self._control = self._listener.accept()
+            except TimeoutError:
+                if self._process.poll() is not None:
+                    raise PoolauditError("The worker process could not import TensorFlow and Keras.") from None
+        self._listener._listener._socket.settimeout(60)  # type: ignore[attr-defined]
+        self._control.recv()
+
+    def fork(self) -> Worker:
+        """A fresh worker."""
+        self.ready()
+        if self.factory is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # threads and fork: the child runs nothing that they hold
+                process = fork_worker(self._address, self._key, self.factory)
+        else:
+            assert self._control is not None
+            self._control.send(("fork", None))
+            process = int(self._control.recv())
+        return Worker(self, process, self._listener.accept())
+
+    def reap(self, process: int) -> int:
+        """The exit status of a worker that ended."""
+        if self._control is None:
+            return os.waitpid(process, 0)[1]
+        self._control.send(("reap", process))
+        return int(self._control.recv())
+
+    def close(self) -> None:
+        """Ends the server; workers end by themselves when their lines close."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._listener.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> ForkServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Worker:
+    """One forked process and the line to it."""
+
+    def __init__(self, server: ForkServer, process: int, connection: Connection) -> None:
+        self.server, self.process, self.connection = server, process, connection
+        self.job: Job | None = None
+        self.last_case: Case | None = None
+        self.heard = time.monotonic()
+        self._ended = False
+
+    def start(self, job: Job) -> None:
+        """Sends a job."""
+        self.job, self.last_case, self.heard = job, None, time.monotonic()
+        self.connection.send(job)
+
+    def end(self, kill: bool = False) -> int:
+        """Closes the line and waits; the exit status."""
+        if self._ended:
+            return 0
+        self._ended = True
+        self.connection.close()
+        if kill:
+            os.kill(self.process, signal.SIGKILL)
+        return self.server.reap(self.process)
+
+
+def signal_name(status: int) -> str | None:
+    """The name of the signal in an exit status; None where the process ended by itself."""
+    if not os.WIFSIGNALED(status):
+        return None
+    return signal.Signals(os.WTERMSIG(status)).name

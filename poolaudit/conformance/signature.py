@@ -1,0 +1,73 @@
+"""Which of the field's arguments a factory takes, and under which names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "pool_size": ("pool_size", "window", "window_size", "kernel_size", "ksize", "pool", "size"),
+    "strides": ("strides", "stride"),
+    "padding": ("padding", "pad"),
+    "dilation_rate": ("dilation_rate", "dilation", "dilations"),
+    "output_size": ("output_size", "target_size"),
+    "keepdims": ("keepdims", "keep_dims"),
+    "levels": ("levels", "pyramid_levels"),
+    "data_format": ("data_format",),
+    "p": ("p", "power", "exponent"),
+    "alpha": ("alpha",),
+    "sharpness": ("sharpness", "r"),
+}
+"""The field's argument to the names under which layers take it, the usual one first."""
+
+
+def parameter_names(factory: Callable[..., Any]) -> tuple[dict[str, str], bool, tuple[str, ...]]:
+    """The arguments that can be given.
+
+    Returns:
+        The field's argument to the factory's own name for it, whether `dtype` can be given, and the parameters
+        without a default that nothing is known of.
+    """
+    own, takes_dtype = _named_parameters(factory)
+    taken: dict[str, str] = {}
+    for argument, names in ALIASES.items():
+        found = next((name for name in names if name in own), None)
+        if found is not None:
+            taken[argument] = found
+    known = set(taken.values()) | {"dtype", "name", "self"}
+    missing = tuple(name for name, needed in own.items() if needed and name not in known)
+    return taken, takes_dtype, missing
+
+
+def _named_parameters(factory: Callable[..., Any]) -> tuple[dict[str, bool], bool]:
+    """Every keyword to whether it is needed; a class passes `**kwargs` on to its base."""
+    if not inspect.isclass(factory):
+        parameters = _parameters(factory)
+        named = {
+            p.name: p.default is p.empty for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        }
+        if any(p.kind is p.VAR_KEYWORD for p in parameters) and not named:
+            named = {names[0]: False for names in ALIASES.values()}
+        return named, "dtype" in named
+    named = {}
+    for base in factory.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = _parameters(vars(base)["__init__"])[1:]
+        for p in parameters:
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                named.setdefault(p.name, p.default is p.empty and base is factory)
+        passes_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if base.__module__.startswith("keras.") and base.__name__ in ("Layer", "BasePooling", "BaseGlobalPooling"):
+            return named, True
+        if not passes_on:
+            return named, "dtype" in named
+    return named, "dtype" in named
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []

@@ -1,0 +1,141 @@
+"""What a worker process does: describes subjects and runs jobs.
+
+Messages are pickled by `multiprocessing.connection` between processes of our own; the address is a socket in
+a private folder and the key is random.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Client, Connection
+from typing import Any
+
+from poolaudit.conformance.case import Case
+from poolaudit.conformance.drawing import flaws_for
+from poolaudit.conformance.falsify import Verdict, falsify
+from poolaudit.conformance.loading import LoadedSubject, load
+from poolaudit.conformance.profiles import Profile
+from poolaudit.conformance.property import all_properties
+from poolaudit.conformance.subjects import Subject, resolve
+from poolaudit.errors import PoolauditError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One property on one subject in one mode and dtype; `property` is "" to have the subject described.
+
+    `flaw` narrows the property that demands refusals to one flaw, so that none hides another.
+    """
+
+    subject: Subject
+    property: str = ""
+    mode: str = "eager"
+    dtype: str = "float32"
+    profile: Profile | None = None
+    seed: int = 0
+    cases: tuple[Case, ...] | None = None
+    flaw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a worker found out about a subject; `problem` where it cannot be tried at all."""
+
+    like: str = "unknown"
+    dims: int = 2
+    layout: str = "any"
+    taken: tuple[str, ...] = ()
+    is_layer: bool = True
+    takes_mask: bool = False
+    delegates: bool = False
+    flaws: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class Bench:
+    """Runs jobs, with loaded subjects kept; the factory of a subject that cannot be imported is handed in."""
+
+    def __init__(self, factory: Callable[..., Any] | None = None) -> None:
+        self.factory = factory
+        self._loaded: dict[Subject, LoadedSubject] = {}
+
+    def loaded(self, subject: Subject) -> LoadedSubject:
+        if subject not in self._loaded:
+            import keras
+
+            keras.config.disable_traceback_filtering()
+            factory = self.factory
+            if subject.reference is not None:
+                factory = resolve(subject.reference)
+            if factory is None:
+                raise RuntimeError(f"{subject.name} has no factory here")
+            self._loaded[subject] = load(subject, factory)
+        return self._loaded[subject]
+
+    def describe(self, subject: Subject) -> Description:
+        """Kind, rank and what can be given."""
+        from poolaudit.conformance.traits_of_layer import delegates_to_pooling, is_keras_layer, takes_mask
+
+        try:
+            loaded = self.loaded(subject)
+        except PoolauditError as error:
+            return Description(problem=str(error))
+        except Exception as error:
+            return Description(problem=f"it cannot be loaded ({type(error).__name__}: {str(error)[:200]})")
+        return Description(
+            loaded.like,
+            loaded.dims,
+            loaded.layout,
+            tuple(loaded.taken),
+            is_keras_layer(loaded),
+            takes_mask(loaded),
+            delegates_to_pooling(loaded),
+            flaws_for(loaded),
+            loaded.notes,
+        )
+
+    def run(self, job: Job, announce: Callable[[Case], None]) -> Verdict:
+        """The verdict on one job."""
+        prop = all_properties().get(job.property)
+        assert job.profile is not None
+        loaded = self.loaded(job.subject)
+        return falsify(loaded, prop, job.mode, job.dtype, job.profile, job.seed, announce, job.cases, job.flaw)
+
+
+def serve_jobs(connection: Connection, bench: Bench) -> None:
+    """The loop of a worker: a job in, examples and a verdict out, until the other side closes."""
+    while True:
+        try:
+            job: Job = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if not job.property:
+                answer: object = bench.describe(job.subject)
+            else:
+                answer = bench.run(job, lambda case: connection.send(("example", case)))
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            answer = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
+        connection.send(("done", answer))
+
+
+def fork_worker(address: str, key: bytes, factory: Callable[..., Any] | None = None) -> int:
+    """Forks a worker that connects to the address; returns its process id in the parent."""
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        connection = Client(address, authkey=key)
+        serve_jobs(connection, Bench(factory))
+        status = 0
+    finally:
+        os._exit(status)

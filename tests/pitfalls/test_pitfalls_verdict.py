@@ -1,0 +1,238 @@
+"""From evidence to the verdict: named cases, every combination of outcomes, and what may never happen."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poolaudit.findings import Finding
+from poolaudit.outcomes import Outcome, Severity, Verdict
+from poolaudit.pitfalls.detector import all_detectors, detect
+from poolaudit.pitfalls.rates import Rate, judge_rates
+from poolaudit.pitfalls.verdict import decide, fails_release
+from poolaudit.policy import Policy
+from poolaudit.results import Decision, Evidence, StageResult
+from poolaudit.statistics.intervals import wilson
+from specimens.outcomes import diagonal, evidence, from_confusion, from_counts, predictions, scored_counts
+
+POLICY = Policy()
+RAN = (StageResult("evaluation", Outcome.PASSED, 0.1),)
+
+
+def concluded(given: Evidence, policy: Policy = POLICY) -> tuple[Verdict, Decision, dict[str, Finding]]:
+    findings = detect(given, policy)
+    return (*decide(findings, RAN), {f.code: f for f in findings})
+
+
+def test_fraud_missed_behind_98_percent_accuracy_is_not_ready() -> None:
+    verdict, decision, findings = concluded(evidence(from_counts(24, 176, 24, 9776), "fraud"))
+    assert verdict is Verdict.NOT_READY
+    assert findings["PA201"].outcome is Outcome.FAILED
+    assert "misses 176 of the 200 'fraud' cases" in findings["PA201"].summary
+    assert findings["PA201"].summary in decision.reasons
+    assert "PA201" in decision.decided_by
+
+
+def test_textbook_case_of_100_and_100_is_neither_ready_nor_stopped() -> None:
+    verdict, _, findings = concluded(evidence(scored_counts(85, 15, 10, 90), "fraud"))
+    assert verdict is Verdict.INCONCLUSIVE
+    assert not [f for f in findings.values() if f.outcome is Outcome.FAILED]
+    assert "100 test items" in findings["PA204"].summary
+
+
+def test_healthy_model_of_a_rare_class_is_ready() -> None:
+    verdict, decision, findings = concluded(evidence(scored_counts(950, 50, 50, 48_950), "fraud"))
+    assert verdict is Verdict.READY, [f.summary for f in findings.values() if f.is_open]
+    assert decision.reasons
+
+
+def test_always_answering_the_majority_is_not_ready() -> None:
+    for positive in ("fraud", None):
+        verdict, _, findings = concluded(evidence(from_counts(0, 100, 0, 4_900), positive))
+        assert verdict is Verdict.NOT_READY
+        assert findings["PA202"].outcome is Outcome.FAILED
+        assert findings["PA202"].severity is Severity.CRITICAL
+        assert findings["PA201"].outcome is Outcome.FAILED
+
+
+def test_healthy_balanced_model_of_ten_classes_is_ready() -> None:
+    verdict, _, findings = concluded(evidence(from_confusion(diagonal(10, 200, 0.96))))
+    assert verdict is Verdict.READY, [f.summary for f in findings.values() if f.is_open]
+
+
+def test_one_missed_class_of_fifty_is_seen_without_naming_it() -> None:
+    verdict, _, findings = concluded(evidence(from_confusion(diagonal(50, 100, 1.0, missed=17))))
+    assert verdict is Verdict.NOT_READY
+    assert findings["PA201"].outcome is Outcome.FAILED
+    assert "'class 17'" in findings["PA201"].summary
+    assert "misses 100 of the 100" in findings["PA201"].summary
+
+
+def test_recall_below_the_stop_never_gains_from_lower_accuracy() -> None:
+    """Same recall, more false alarms: the verdict must not improve."""
+    order = [Verdict.NOT_READY, Verdict.NEEDS_REVIEW, Verdict.INCONCLUSIVE, Verdict.READY]
+    verdicts = [concluded(evidence(from_counts(80, 120, fp, 1_800 - fp), "fraud"))[0] for fp in (5, 100, 200, 400, 900)]
+    assert [order.index(v) for v in verdicts] == [0] * 5
+
+
+def test_family_of_two_hundred_good_classes_raises_no_false_alarm() -> None:
+    rng = np.random.default_rng(0)
+    runs, alarms, at_the_bar = 300, 0, 0
+    intervals = [wilson(hits, 30) for hits in range(31)]
+
+    def fails(recall: float) -> bool:
+        hits = rng.binomial(30, recall, 200)
+        rates = [Rate(str(i), intervals[k], int(k)) for i, k in enumerate(hits)]
+        return judge_rates(rates, POLICY.good_recall).outcome is Outcome.FAILED
+
+    for _ in range(runs):
+        alarms += fails(0.90)
+        at_the_bar += fails(0.85)
+    assert alarms == 0
+    assert at_the_bar <= 0.05 * runs
+
+
+def test_family_of_two_hundred_with_one_bad_class_is_seen() -> None:
+    rng = np.random.default_rng(1)
+    hits = rng.binomial(30, 0.95, 200)
+    hits[7] = 9
+    judged = judge_rates([Rate(str(i), wilson(int(k), 30), int(k)) for i, k in enumerate(hits)], 0.85)
+    assert [rate.class_name for rate in judged.below] == ["7"]
+
+
+def test_two_hundred_good_classes_through_the_real_evaluation() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.repeat(np.arange(200), 30)
+    wrong = (labels + rng.integers(1, 200, len(labels))) % 200
+    predicted = np.where(rng.random(len(labels)) < 0.90, labels, wrong)
+    given = evidence(predictions(labels, predicted, [f"class {i}" for i in range(200)]))
+    verdict, _, findings = concluded(given)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert not [f.code for f in findings.values() if f.outcome is Outcome.FAILED]
+
+
+def test_class_absent_from_the_test_split_is_told() -> None:
+    counts = diagonal(4, 200, 0.97)
+    counts[3] = 0
+    given = from_confusion(counts)
+    assert given.class_names[3] == "class 3"
+    verdict, _, findings = concluded(evidence(given))
+    assert verdict is Verdict.NEEDS_REVIEW
+    assert [f.code for f in findings.values() if f.outcome is Outcome.FAILED] == ["PA207"]
+    assert "There is no test item of 'class 3'" in findings["PA207"].summary
+    for code in ("PA201", "PA204", "PA205", "PA206"):
+        assert findings[code].outcome is Outcome.UNDECIDED
+        assert "'class 3'" in findings[code].summary
+
+
+def test_labels_alone_skip_the_ranking_with_a_reason_and_leave_the_rest() -> None:
+    given = evidence(from_counts(85, 15, 10, 90), "fraud")
+    assert given.evaluation is not None
+    assert given.evaluation.per_class[1].average_precision.value is None
+    assert "labels only" in given.evaluation.not_assessed[0].reason
+    _, _, findings = concluded(given)
+    assert findings["PA209"].outcome is Outcome.SKIPPED
+
+
+def finding(outcome: Outcome, severity: Severity, code: str = "PA299") -> Finding:
+    return Finding(code, "A statement", outcome, severity, f"{outcome} {severity}", would_change=f"undo {code}")
+
+
+WEIGHTY = (Severity.CRITICAL, Severity.MAJOR)
+
+
+@pytest.mark.parametrize("stage", list(Outcome))
+@pytest.mark.parametrize(
+    "kinds", list(itertools.combinations_with_replacement(itertools.product(Outcome, Severity), 2)), ids=str
+)
+def test_verdict_table(kinds: tuple[tuple[Outcome, Severity], ...], stage: Outcome) -> None:
+    findings = [finding(outcome, severity, f"PA29{i}") for i, (outcome, severity) in enumerate(kinds)]
+    verdict, decision = decide(findings, [StageResult("evaluation", stage, 0.0, "a reason")])
+    failed = [severity for outcome, severity in kinds if outcome is Outcome.FAILED]
+    unclear = [s for outcome, s in kinds if outcome in (Outcome.UNDECIDED, Outcome.CRASHED) and s in WEIGHTY]
+    if Severity.CRITICAL in failed:
+        expected = Verdict.NOT_READY
+    elif Severity.MAJOR in failed:
+        expected = Verdict.NEEDS_REVIEW
+    elif unclear or stage is Outcome.CRASHED or Outcome.PASSED not in [outcome for outcome, _ in kinds]:
+        expected = Verdict.INCONCLUSIVE
+    else:
+        expected = Verdict.READY
+    assert verdict is expected
+    assert decision.reasons
+    assert decision.would_change or stage is Outcome.CRASHED
+    if stage is Outcome.CRASHED:
+        assert "The stage 'evaluation' crashed: a reason" in decision.reasons
+
+
+def test_nothing_checked_is_never_ready() -> None:
+    assert decide((), ())[0] is Verdict.INCONCLUSIVE
+    assert concluded(Evidence())[0] is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("level", list(Severity))
+@pytest.mark.parametrize("severity", list(Severity))
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_fail_level(outcome: Outcome, severity: Severity, level: Severity) -> None:
+    policy = dataclasses.replace(POLICY, fail_level=level)
+    is_open = outcome in (Outcome.FAILED, Outcome.UNDECIDED, Outcome.CRASHED)
+    weights = list(Severity)
+    expected = is_open and weights.index(severity) <= weights.index(level)
+    assert fails_release([finding(outcome, severity)], RAN, policy) is expected
+    assert fails_release([], [StageResult("geometry", Outcome.CRASHED, 0.0, "a reason")], policy)
+
+
+def test_another_policy_judges_the_same_evidence_otherwise() -> None:
+    measured = evidence(scored_counts(1_600, 400, 200, 17_800), "fraud")
+    assert concluded(measured)[0] is Verdict.NEEDS_REVIEW
+    lenient = Policy(good_recall=0.75, bad_recall=0.5)
+    assert concluded(measured, lenient)[0] is Verdict.READY
+    strict = Policy(good_recall=0.95, bad_recall=0.9)
+    assert concluded(measured, strict)[0] is Verdict.NOT_READY
+
+
+RANK = {Outcome.FAILED: 0, Outcome.UNDECIDED: 1, Outcome.PASSED: 2}
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=2, max_size=5),
+    st.lists(st.integers(0, 30), min_size=2, max_size=5),
+    st.integers(0, 4),
+)
+def test_turning_a_hit_into_a_miss_never_improves_recall(hits: list[int], misses: list[int], which: int) -> None:
+    size = min(len(hits), len(misses))
+    counts = np.diag(hits[:size])
+    for row in range(size):
+        counts[row, (row + 1) % size] += misses[row]
+    which %= size
+    if not counts[which, which] or np.count_nonzero(counts.sum(axis=1)) < 2:
+        return
+    worse = counts.copy()
+    worse[which, which] -= 1
+    worse[which, (which + 1) % size] += 1
+    check = all_detectors().get("PA204")
+    for positive in (None, f"class {which}"):
+        before = check(evidence(from_confusion(counts), positive), POLICY)
+        after = check(evidence(from_confusion(worse), positive), POLICY)
+        assert RANK[after.outcome] <= RANK[before.outcome]
+        if before.outcome is after.outcome is Outcome.FAILED:
+            assert after.severity.rank <= before.severity.rank
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 60), st.integers(0, 3000), st.booleans())
+def test_ready_means_every_judged_recall_is_shown(tp: int, fn: int, fp: int, tn: int, named: bool) -> None:
+    if not tp + fn or not fp + tn:
+        return
+    given = evidence(scored_counts(tp, fn, fp, tn), "fraud" if named else None)
+    verdict, _, findings = concluded(given)
+    assert given.evaluation is not None
+    judged = [c for c in given.evaluation.per_class if not named or c.name == "fraud"]
+    shown = all(c.recall.low is not None and c.recall.low >= POLICY.good_recall for c in judged)
+    assert shown or verdict is not Verdict.READY
+    assert not [f for f in findings.values() if f.outcome is Outcome.CRASHED]

@@ -1,0 +1,105 @@
+"""Custom layers about which the suite must decide, and say why: no slip of their own, yet a strict property fails."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from specimens.layer_base import (
+    GlobalLayer,
+    WindowedLayer,
+    accumulator,
+    length_of,
+    negative_infinity,
+    pad_before_and_after,
+    serialisable,
+)
+from specimens.layer_specimen import LayerSpecimen
+
+
+@serialisable
+class AverageByCumulativeSum1D(WindowedLayer):
+    """Differences of one float64 cumulative sum."""
+
+    rank = 1
+
+    def pool(self, x):
+        k, s, size = self.pool_size[0], self.strides[0], length_of(x, 1)
+        pads = pad_before_and_after(size, k, s, self.padding)
+
+        def window_sums(values):
+            sums = tf.cumsum(tf.pad(values, [[0, 0], [pads[0] + 1, pads[1]], [0, 0]]), axis=1)
+            return (sums[:, k:] - sums[:, :-k])[:, ::s]
+
+        wide = accumulator(x)
+        return window_sums(wide) / window_sums(tf.ones_like(wide))
+
+
+@serialisable
+class PlainReduceMax2D(WindowedLayer):
+    """`tf.reduce_max` over gathered windows."""
+
+    def pool(self, x):
+        cells, present = self.windows(x)
+        return tf.reduce_max(tf.where(present, cells, negative_infinity(x)), axis=-2)
+
+
+@serialisable
+class WrappedMaxPool2D(WindowedLayer):
+    """A thin wrapper around the framework's own operation."""
+
+    def pool(self, x):
+        return keras.ops.max_pool(x, self.pool_size, self.strides, self.padding, data_format="channels_last")
+
+
+@serialisable
+class ChannelMixingAttention1D(GlobalLayer):
+    """One score a step from all channels, so channels mix by design."""
+
+    rank = 1
+
+    def build(self, input_shape):
+        channels = self.split_shape(input_shape)[2]
+        self.query = self.add_weight(shape=(channels,), initializer="ones", name="query", autocast=False)
+
+    def pool(self, x):
+        wide = accumulator(x)
+        scores = tf.reduce_sum(wide * tf.cast(self.query, wide.dtype), axis=-1, keepdims=True)
+        return tf.reduce_sum(tf.nn.softmax(scores, axis=1) * wide, axis=1, keepdims=self.keepdims)
+
+
+# `slip` says what fails and `breaks` which property; the developer did nothing that the definition forbids.
+CONTESTED_LAYERS: tuple[LayerSpecimen, ...] = (
+    LayerSpecimen(
+        "cumulative_sum_1d",
+        AverageByCumulativeSum1D,
+        "average",
+        1,
+        "Right for the values of a trained network; an infinity, a NaN or 1e30 spoils every later window.",
+        ("nonfinite_locality", "nan_propagation", "infinities"),
+    ),
+    LayerSpecimen(
+        "plain_reduce_max_2d",
+        PlainReduceMax2D,
+        "max",
+        2,
+        "Compiled by XLA on a CPU, `tf.reduce_max` may skip a NaN: the framework's fault.",
+        ("nan_propagation", "modes_agree"),
+    ),
+    LayerSpecimen(
+        "wrapped_max_pool_2d",
+        WrappedMaxPool2D,
+        "max",
+        2,
+        "Inherits whatever the framework's kernel does with NaN, minus infinity and ties.",
+        ("nan_propagation", "infinities", "modes_agree"),
+    ),
+    LayerSpecimen(
+        "channel_mixing_attention_1d",
+        ChannelMixingAttention1D,
+        "unknown",
+        1,
+        "Mixes channels by design, as a pooling of embeddings does.",
+        ("channel_equivariance", "locality"),
+    ),
+)
