@@ -17,7 +17,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "report.pn
 def main() -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome") or sys.exit("no Chromium on the PATH")
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-m", "poolaudit.cli.main", "demo", "--out", folder, "--quiet"], check=True)
+        subprocess.run([sys.executable, "-m", "poolaudit", "demo", "--out", folder, "--quiet"], check=True)
         report = Path(folder) / "accuracy-paradox" / "report.html"
         subprocess.run(
             [

@@ -16,7 +16,8 @@ class TrainedDigits:
     """A small CNN with max pooling, trained on handwritten digits scaled to [0, 1], and 600 digits it never saw.
 
     Attributes:
-        folder: Holds model.keras, test.npz (x, y) and test_255.npz (the same, 0 to 255).
+        folder: Holds model.keras, test.npz (x, y) and test_255.npz (the same, 0 to 255), and
+            validation.npz (500 others).
     """
 
     folder: Path
@@ -27,6 +28,10 @@ class TrainedDigits:
     @property
     def model_file(self) -> Path:
         return self.folder / "model.keras"
+
+    @property
+    def validation_file(self) -> Path:
+        return self.folder / "validation.npz"
 
     @property
     def test_file(self) -> Path:
@@ -59,5 +64,7 @@ def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> TrainedDigits:
     folder = tmp_path_factory.mktemp("digits")
     model.save(folder / "model.keras")
     np.savez(folder / "test.npz", x=x_test, y=y_test)
+    # Items the training saw: too kind for a real choice of threshold, enough to see where a threshold comes from.
+    np.savez(folder / "validation.npz", x=x_train[:500], y=y_train[:500])
     np.savez(folder / "test_255.npz", x=x_test * 255, y=y_test)
     return TrainedDigits(folder, model, x_test, y_test.astype(np.int64))

@@ -81,5 +81,3 @@ def _usage_error(error: Exception) -> int:
     return EXIT_BAD_INPUT
 
 
-if __name__ == "__main__":
-    main()

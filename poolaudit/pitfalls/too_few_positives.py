@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from poolaudit.errors import listed
 from poolaudit.evidence.evaluation import ClassMetrics
 from poolaudit.evidence.wording import percent, with_interval
 from poolaudit.findings import Fact
@@ -24,7 +25,8 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
     Why: With a handful of positives a recall of 100 % may be luck, and a real loss of recall goes unseen.
     How: A class whose recall is decided against `good_recall` has enough items. Otherwise, where even a perfect model
         could not show a recall at the bar with so few items, the check fails; where more items would decide, it is
-        undecided and says how many. The smallest loss of recall that the split would show (one-sided exact test at
+        undecided and says how many. Where no class of interest is named, a class without any test item is undecided
+        too. The smallest loss of recall that the split would show (one-sided exact test at
         5 %, power 80 %) stands beside it.
     Do: Collect the stated number of further test items of the class; do not move them over from training.
     False alarm: None known: the demand follows from the bar. A lower `good_recall` needs fewer items.
@@ -35,6 +37,16 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
     classes = judged_classes(evaluation)
     judged = judge_rates(recalls(classes), policy.good_recall)
     facts = tuple(_fact(c, policy) for c in sorted(classes, key=lambda c: c.support)[:12])
+    untested = [c.name for c in evaluation.per_class if c.support == 0] if evaluation.positive is None else []
+    if not judged.open and untested:
+        shown = listed(untested, 5)
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"No test item is of class {shown}: how the model does on {'it' if len(untested) == 1 else 'them'} is not "
+            "known.",
+            facts,
+            f"Test items of {shown}, or a class of interest named.",
+        )
     if not judged.open:
         fewest = min(classes, key=lambda c: c.support)
         return Judgement(

@@ -236,3 +236,13 @@ def test_ready_means_every_judged_recall_is_shown(tp: int, fn: int, fp: int, tn:
     shown = all(c.recall.low is not None and c.recall.low >= POLICY.good_recall for c in judged)
     assert shown or verdict is not Verdict.READY
     assert not [f for f in findings.values() if f.outcome is Outcome.CRASHED]
+
+
+def test_a_class_nobody_tested_or_predicted_keeps_the_model_from_being_ready() -> None:
+    counts = diagonal(3, 400, 0.98)
+    padded = np.zeros((4, 4), dtype=counts.dtype)
+    padded[:3, :3] = counts
+    verdict, _, findings = concluded(evidence(from_confusion(padded)))
+    assert verdict is Verdict.INCONCLUSIVE
+    assert findings["PA207"].outcome is Outcome.UNDECIDED
+    assert "'class 3'" in findings["PA207"].summary

@@ -1,0 +1,286 @@
+"""The report: hostile text stays text, every field is shown and documented, one small offline file."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import altair as alt
+import jinja2
+import numpy as np
+import pytest
+
+from poolaudit.evaluation.evaluate import evaluate
+from poolaudit.outcomes import Outcome
+from poolaudit.pitfalls.detector import detect
+from poolaudit.pitfalls.verdict import decide
+from poolaudit.policy import Policy
+from poolaudit.report import html as html_module
+from poolaudit.report.charts.chart import legible, render_svg, require_inert
+from poolaudit.report.html import render_html
+from poolaudit.report.page import Page, build_page
+from poolaudit.results import SCHEMA_VERSION, AuditResult, DataProvenance, Evidence, Provenance, StageResult
+from poolaudit.subject.predictions import Predictions
+from specimens.outcomes import diagonal, from_confusion, predictions, scored_counts
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"'><svg onload=alert(1)>",
+    "</style></title><h1>",
+    "{{ page.__class__ }}{% for x in y %}",
+    "\u202egnp.exe\u202c",
+    "datum.value + alert(1)",
+    "'];alert(1);['",
+    "a\0b\x01\x1b\ufffe\udcff",
+    "&lt;b&gt;&amp;",
+    "x" * 2_000,
+    "`<b>`",
+    "-->]]><!--",
+    "line\nbreak\u2028and\ttab",
+    "🦀 größe 漢字",
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def result_of(given: Predictions, positive: str | None = None, title: str = "Made to measure") -> AuditResult:
+    """Real evidence, judged, with fixed provenance."""
+    evidence = Evidence(evaluation=evaluate(given, positive=positive))
+    stages = (StageResult("evaluation", Outcome.PASSED, 0.1),)
+    findings = detect(evidence, Policy())
+    verdict, decision = decide(findings, stages)
+    provenance = Provenance(
+        command=f"poolaudit metrics {title}",
+        started="2020-01-01T00:00:00+00:00",
+        duration_seconds=0.1,
+        seed=0,
+        versions=(("poolaudit", "0"), ("numpy", "2")),
+        platform="made up",
+        model=None,
+        data=(DataProvenance("test", title, len(given), "0" * 64, (title,)),),
+    )
+    return AuditResult(SCHEMA_VERSION, title, verdict, decision, findings, (), stages, evidence, Policy(), provenance)
+
+
+def scored(classes: int, items: int, names: tuple[str, ...] | None = None, sharpness: float = 3.0) -> Predictions:
+    rng = np.random.default_rng(0)
+    labels = np.arange(items) % classes
+    logits = rng.normal(size=(items, classes))
+    logits[np.arange(items), labels] += sharpness
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return predictions(labels, p.argmax(axis=1), names or [f"class {i}" for i in range(classes)], p)
+
+
+class Document(HTMLParser):
+    """Which elements and attributes there are, and the text between them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: set[tuple[str, str]] = set()
+        self.values: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements |= {(tag, ""), *((tag, name) for name, _ in attrs)}
+        self.values += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.elements.add(("comment", data))
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return render_html(result_of(scored(len(HOSTILE), 1500, HOSTILE), title=" ".join(HOSTILE)))
+
+
+def test_hostile_text_adds_no_element_and_no_attribute(hostile: str) -> None:
+    tame = render_html(result_of(scored(len(HOSTILE), 1500)))
+    ours = Document(tame)
+    theirs = Document(hostile)
+    assert theirs.elements - {("p", ""), ("code", "")} <= ours.elements
+    assert not {tag for tag, _ in theirs.elements} & {
+        "script",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "form",
+        "base",
+        "h5",
+    }
+    assert not [name for name, _ in theirs.values if name.startswith("on") or name in ("src", "srcdoc", "xlink:href")]
+    assert {value for name, value in theirs.values if name == "href"} == {"#findings"}
+    assert {value for name, value in theirs.values if name == "style"} <= {
+        value for name, value in ours.values if name == "style"
+    } | {value for name, value in theirs.values if name == "style" and "url" not in value and "expression" not in value}
+
+
+def test_hostile_text_is_shown_as_it_is(hostile: str) -> None:
+    text = Document(hostile).text
+    for name in HOSTILE:
+        assert legible(name) in text, ascii(name)
+    assert "\0" not in hostile
+
+
+def test_a_guard_that_can_fail(hostile: str) -> None:
+    found = Document(hostile.replace("<main>", "<main><img src=x onerror=alert(1)>"))
+    assert ("img", "onerror") in found.elements
+
+
+def test_nothing_outside_the_file_is_asked_for(hostile: str) -> None:
+    tame = render_html(result_of(scored(5, 500), "class 1"))
+    without_names = re.sub(r'xmlns(:\w+)?="http://www\.w3\.org/[^"]+"', "", tame)
+    assert not re.findall(r"https?:|(?<!:)//\w|url\(|@import|<link|<script|src=", without_names)
+    assert "default-src 'none'" in hostile
+
+
+def test_the_same_result_renders_to_the_same_bytes() -> None:
+    result = result_of(scored(6, 600))
+    assert render_html(result) == render_html(result)
+
+
+def test_files_stay_small() -> None:
+    for result in (result_of(scored(30, 3000)), result_of(scored(2, 1000, sharpness=1.0), "class 1")):
+        assert len(render_html(result).encode()) < 300_000
+
+
+def test_two_hundred_classes_are_shown() -> None:
+    page = build_page(result_of(from_confusion(diagonal(200, 5, 0.8))))
+    assert page.classes is not None
+    assert len(page.classes.rows) == 200
+    assert not page.render_problems
+    assert len(render_html(result_of(from_confusion(diagonal(200, 5, 0.8)))).encode()) < 600_000
+
+
+def fields_of(template: str, owner: str) -> set[str]:
+    return set(re.findall(rf"\b{owner}\.(\w+)", template))
+
+
+def test_every_field_of_the_page_is_shown_and_documented() -> None:
+    template = (html_module._template_folder() / "report.html").read_text(encoding="utf-8")
+    names = {field.name for field in dataclasses.fields(Page)}
+    assert fields_of(template, "page") == names
+    documented = re.findall(r"^\s+(\w+): ", (Page.__doc__ or "").split("Attributes:")[1], re.MULTILINE)
+    assert documented == [field.name for field in dataclasses.fields(Page)]
+    from poolaudit.report.charts.chart import Chart
+    from poolaudit.report.page import Badge, Card, Count, Headline, Table
+
+    for owner, kind in {"card": Card, "b": Badge, "h": Headline, "t": Table, "count": Count, "chart": Chart}.items():
+        assert fields_of(template, owner) == {field.name for field in dataclasses.fields(kind)}, owner
+
+
+def test_a_field_the_page_lacks_is_an_error() -> None:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(html_module._template_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+    )
+    environment.filters["prose"] = str
+    page = build_page(result_of(scored_counts(90, 10, 10, 90), "fraud"))
+    whole = {field.name: getattr(page, field.name) for field in dataclasses.fields(Page)}
+    template = environment.get_template("report.html")
+    assert "poolaudit" in template.render(page=whole, style="")
+    del whole["verdict_text"]
+    with pytest.raises(jinja2.UndefinedError, match="verdict_text"):
+        template.render(page=whole, style="")
+
+
+def test_a_chart_that_fails_is_a_visible_card() -> None:
+    """A curve whose prevalence is no number: the page stands, and says what is missing."""
+    result = result_of(scored_counts(90, 10, 10, 90), "fraud")
+    evaluation = result.evidence.evaluation
+    assert evaluation is not None
+    broken = dataclasses.replace(evaluation.curves[0], prevalence="half")  # type: ignore[arg-type]
+    changed = dataclasses.replace(
+        result, evidence=Evidence(evaluation=dataclasses.replace(evaluation, curves=(broken,)))
+    )
+    page = build_page(changed)
+    assert len(page.render_problems) == 1
+    assert "Precision-recall curve of 'fraud' could not be drawn" in page.render_problems[0]
+    text = Document(render_html(changed)).text
+    assert "A part of this report is missing" in text
+    assert page.render_problems[0] in text
+    assert [chart.identifier for chart in page.charts] == ["confusion-matrix", "recall-by-class", "reliability"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<script>1</script>",
+        '<a href="x">y</a>',
+        '<rect onload="x"/>',
+        '<use xlink:href="x"/>',
+        '<image href="x"/>',
+        "<foreignObject/>",
+        '<animate attributeName="x"/>',
+        "<style>@import</style>",
+    ],
+)
+def test_a_picture_that_could_act_is_refused(part: str) -> None:
+    require_inert('<svg><text font="on" aria-label="a href=1 onload=2 &lt;script">onload=1 href=2</text></svg>')
+    with pytest.raises(ValueError, match="active content"):
+        require_inert(f"<svg><g>{part}</g></svg>")
+
+
+@pytest.mark.parametrize("mark", [{"href": "javascript:alert(1)"}, {"url": "data:image/png;base64,AAAA"}])
+def test_links_and_images_never_come_through(mark: dict[str, str]) -> None:
+    chart = alt.Chart(alt.InlineData(values=[{"x": 1}]))
+    with pytest.raises(ValueError, match=r"active content|conversion failed"):
+        render_svg((chart.mark_image(**mark) if "url" in mark else chart.mark_point(**mark)).encode(x="x:Q"))
+
+
+def test_a_picture_with_hostile_labels_is_not_refused() -> None:
+    rows = alt.InlineData(values=[{"name": name[:40], "x": i} for i, name in enumerate(HOSTILE)])
+    svg = render_svg(alt.Chart(rows).mark_point().encode(x="x:Q", y="name:N"))
+    assert "<script" not in svg
+    assert not re.search(r"<[^>\"]*\son\w+=", re.sub(r'"[^"]*"', '""', svg))
+
+
+def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    command = [
+        CHROMIUM,
+        *flags.split(),
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={profile}",
+        "--enable-logging=stderr",
+        *options,
+        page.as_uri(),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_browser_shows_it_without_a_complaint(hostile: str, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(hostile, encoding="utf-8")
+    done = browse(tmp_path / "report.html", tmp_path / "profile", "--dump-dom")
+    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    dom = Document(done.stdout)
+    assert not {tag for tag, _ in dom.elements} & {"script", "img", "iframe", "object", "form"}
+    assert not [name for name, _ in dom.values if name.startswith("on")]
+    assert "<script>alert(1)</script>" in dom.text
+    assert ("svg", "") in dom.elements
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_browser_test_can_fail(tmp_path: Path) -> None:
+    (tmp_path / "bad.html").write_text("<!doctype html><script>document.title = 1; throw Error('seen')</script>")
+    done = browse(tmp_path / "bad.html", tmp_path / "profile", "--dump-dom")
+    assert "CONSOLE" in done.stderr
