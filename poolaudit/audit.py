@@ -330,6 +330,8 @@ def _evaluate(plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str]
     from poolaudit.evidence.estimates import Estimate
 
     loss = Estimate.not_estimable("there is no model, only predictions")
+    head_problem: str | None = None
+    decides_where_known = True
     scaling: InputScaling | None = None
     predictions, validation = subject.predictions, subject.validation_predictions
     if subject.model is not None and subject.test is not None:
@@ -342,6 +344,7 @@ def _evaluate(plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str]
         model = subject.model
         raw = predict(model, subject.test.inputs, on_batch=lambda done, total: tell(done, total, "predicting"))
         head = find_head(model, raw)
+        head_problem, decides_where_known = head.problem, head.decides_where_known
         predictions = _predictions(model, head, subject.test, raw)
         losses = compiled_losses(model, predictions.labels, raw, head.classes)
         loss = (
@@ -372,6 +375,8 @@ def _evaluate(plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str]
         recoverable_at=sorted({*WANTED_PRECISIONS, plan.policy.good_precision}),
         loss=loss,
         input_scaling=scaling,
+        head_problem=head_problem,
+        decides_where_known=decides_where_known,
         on_progress=tell,
     )
 
@@ -382,7 +387,8 @@ def _predictions(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> 
     from poolaudit.subject.splits import check_against_classes
 
     split = check_against_classes(split, head.classes, model.name)
-    return predictions_from_probabilities(split, to_probabilities(raw, head), stated=head.stated)
+    predictions = predictions_from_probabilities(split, to_probabilities(raw, head), stated=head.stated)
+    return predictions if head.are_probabilities else replace(predictions, normalised=False)
 
 
 def _decided(probabilities: Any) -> Any:

@@ -79,5 +79,3 @@ def _usage_error(error: Exception) -> int:
         typer.echo(context.get_usage(), err=True)
     typer.echo(f"poolaudit: {error.format_message()}", err=True)  # type: ignore[attr-defined]
     return EXIT_BAD_INPUT
-
-

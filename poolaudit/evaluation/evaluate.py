@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from poolaudit.errors import InvalidInputError, did_you_mean, listed
+from poolaudit.errors import InvalidInputError, listed
 from poolaudit.evaluation.calibration import calibration, log_loss
 from poolaudit.evaluation.confusion import (
     RankingMetrics,
@@ -36,15 +36,17 @@ from poolaudit.evidence.evaluation import (
     ThresholdAdvice,
 )
 from poolaudit.statistics.ranking import rank_scores
+from poolaudit.subject.labels import resolve_class
 from poolaudit.subject.predictions import Predictions
 
 MOST_CURVES = 12
+_FEWEST_DISTINCT = 10
 WANTED_PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 NO_VALIDATION = (
     "no validation data were given; a threshold chosen on the test split would flatter itself on the same items"
 )
 NO_PROBABILITIES = "the predictions hold labels only, no probabilities"
-NOT_NORMALISED = "the class scores do not sum to 1 (one sigmoid a class), so they are no distribution over classes"
+NOT_NORMALISED = "the class scores are no probabilities (independent sigmoids or margins), so what they would mean as such is unknown"
 
 Progress = Callable[[int, int, str], None]
 
@@ -70,6 +72,8 @@ def evaluate(
     recoverable_at: Sequence[float] = WANTED_PRECISIONS,
     loss: Estimate | None = None,
     input_scaling: InputScaling | None = None,
+    head_problem: str | None = None,
+    decides_where_known: bool = True,
     on_progress: Progress | None = None,
 ) -> EvaluationEvidence:
     """Measures everything that predictions on the test split can tell; judges nothing.
@@ -85,6 +89,8 @@ def evaluate(
         recoverable_at: Precisions at which the recoverable recall is diagnosed.
         loss: The model's compiled loss on the test split.
         input_scaling: Passed through to the evidence.
+        head_problem: Likewise.
+        decides_where_known: Likewise.
         on_progress: Told (steps done, steps in all, what was done).
 
     Raises:
@@ -92,7 +98,9 @@ def evaluate(
             classes.
     """
     names = predictions.class_names
-    _check(predictions, positive, validation)
+    _check(predictions, validation)
+    if positive is not None:
+        positive = names[resolve_class(positive, names)]
     tell = on_progress or (lambda done, total, what: None)
     steps = len(names) + 3
     counts_rng, split_rng, calibration_rng = np.random.default_rng(seed).spawn(3)
@@ -148,26 +156,42 @@ def evaluate(
         recoverable_recall=tuple(by_score.recoverable),
         thresholds=advice,
         input_scaling=input_scaling,
+        head_problem=head_problem,
+        decides_where_known=decides_where_known,
         not_assessed=_not_assessed(predictions, plain, positive, curved, targets),
     )
 
 
-def _check(predictions: Predictions, positive: str | None, validation: Predictions | None) -> None:
+def _check(predictions: Predictions, validation: Predictions | None) -> None:
     names = predictions.class_names
     if not len(predictions.labels):
         raise InvalidInputError("The predictions hold no items", "at least one labelled item")
-    if positive is not None and positive not in names:
-        raise InvalidInputError(
-            f"The class of interest {positive!r} is not among the classes",
-            listed(names),
-            did_you_mean(positive, names),
-        )
     if validation is not None and tuple(validation.class_names) != tuple(names):
         raise InvalidInputError(
             f"The validation split has the classes {listed(validation.class_names)}",
             f"those of the test split: {listed(names)}",
             "Give both splits with the same classes in the same order.",
         )
+    if validation is not None and _same_items(predictions, validation):
+        raise InvalidInputError(
+            f"The validation data ({validation.source}) are the test data",
+            "other items than those of the test split",
+            "A threshold chosen on the test items would flatter itself on them; leave the validation data out, or "
+            "split the data",
+        )
+
+
+def _same_items(test: Predictions, validation: Predictions) -> bool:
+    """Whether both hold the same labels and scores, in whatever order."""
+    if len(test) != len(validation):
+        return False
+    if test.probabilities is None or validation.probabilities is None:
+        return False  # no threshold is chosen then
+    first = np.column_stack([test.labels, test.probabilities])
+    second = np.column_stack([validation.labels, validation.probabilities])
+    if len(np.unique(first[:, 1])) < _FEWEST_DISTINCT:
+        return False  # scores on a coarse grid agree by chance
+    return bool(np.array_equal(first[np.lexsort(first.T)], second[np.lexsort(second.T)]))
 
 
 def _target_classes(metrics: Sequence[ClassMetrics], positive: str | None, wanted_recall: float) -> tuple[int, ...]:
@@ -282,8 +306,8 @@ def _not_assessed(
     if positive is None and len(metrics) > 2 and len(targets) < len(present):
         missing.append(
             NotAssessed(
-                f"other thresholds for {len(present) - len(targets)} classes",
-                f"looked into for classes short of the wanted recall, at most {MOST_CURVES}",
+                f"other thresholds than arg max for {len(present) - len(targets)} classes",
+                f"only classes whose recall is not shown to be good are looked into, and at most {MOST_CURVES} of them",
             )
         )
     return tuple(missing)

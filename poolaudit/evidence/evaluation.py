@@ -227,6 +227,8 @@ class EvaluationEvidence:
         positive: The class of interest, or None where each class is judged.
         confusion: Rows are true classes, columns predicted ones.
         head: How the model's raw output was read, in words; for prediction files, what the file held.
+        head_problem: How the model's compiled loss contradicts its head; None where it does not, or is not known.
+        decides_where_known: False where that leaves open at which output a single unit decides.
         loss: The compiled loss where the model carries one; otherwise not estimable, with the reason.
     """
 
@@ -250,3 +252,5 @@ class EvaluationEvidence:
     thresholds: tuple[ThresholdAdvice, ...]
     input_scaling: InputScaling | None
     not_assessed: tuple[NotAssessed, ...] = ()
+    head_problem: str | None = None
+    decides_where_known: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.class_order import other_order
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
@@ -30,12 +31,19 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
     if evidence.evaluation is None or evidence.evaluation.input_scaling is None:
         return Judgement(Outcome.SKIPPED, "The model itself was not run, so the scaling of its inputs is not known.")
     scaling = evidence.evaluation.input_scaling
+    order = other_order(evidence.evaluation)
+    if order is not None and order.tells:
+        return Judgement(
+            Outcome.SKIPPED,
+            "The classes seem to be in another order than the model's (PA211); until that is cured, no scaling can be "
+            "told from another.",
+        )
     given, others = scaling.trials[0], scaling.trials[1:]
     if not others:
         return Judgement(
             Outcome.SKIPPED,
-            f"The inputs (from {scaling.input_low:g} to {scaling.input_high:g}) look standardised; there is no other "
-            "common scaling to compare with, so whether this one is right is not known.",
+            f"The inputs (from {scaling.input_low:g} to {scaling.input_high:g}) are neither bytes nor shares; there is "
+            "no other common scaling to compare with, so whether this one is right is not known.",
         )
     facts = (
         Fact("Input values", f"{scaling.input_low:g} to {scaling.input_high:g}"),

@@ -168,6 +168,15 @@ def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
             "A threshold chosen on validation data and confirmed on the test split.",
         )
     assert loss.at_most is not None
+    auc = loss.metrics.roc_auc
+    if auc.high is not None and auc.high < 0.5:
+        return Judgement(
+            Outcome.FAILED,
+            f"The scores rank {name!r} backwards (ROC AUC {percent(auc.value)}, a coin has 50 %): high scores mean the "
+            "other class.",
+            (*loss.facts(), Fact("ROC AUC", with_interval(auc))),
+            "Scores with the other sign, or the classes in the other order.",
+        )
     return Judgement(
         Outcome.FAILED,
         f"No threshold helps: at a precision of {percent(loss.at_most.wanted_precision)} the scores of {name!r} reach "

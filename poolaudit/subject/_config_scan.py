@@ -39,7 +39,7 @@ class EmbeddedCode:
             return f"{self.layer!r} (Lambda: Python byte code)"
         if self.kind == "foreign":
             return f"{self.layer!r} ({self.class_name}: runs code outside Keras)"
-        where = f" of module {self.module}" if self.module else ""
+        where = f" of module {self.module}" if self.module and self.module != "builtins" else ""
         return f"{self.layer!r} (custom {self.class_name}{where})"
 
 
@@ -105,7 +105,10 @@ def _judge(
         return None
     module, key = node.get("module"), node.get("registered_name")
     shown = inner if class_name == "function" and isinstance(inner, str) else class_name
-    if isinstance(module, str) and (module.split(".")[0] in KERAS_PACKAGES or module == "builtins"):
+    # Keras files any function of the user's under "builtins"; only its name is stored.
+    is_user_function = class_name == "function" and module == "builtins"
+    is_keras = isinstance(module, str) and (module.split(".")[0] in KERAS_PACKAGES or module == "builtins")
+    if is_keras and not is_user_function:
         return None
     if not isinstance(module, str) and not key:
         return None  # the legacy form names no module; Keras itself says when it does not know the class

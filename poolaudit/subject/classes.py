@@ -11,7 +11,6 @@ import numpy as np
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.subject.labels import (
     MAX_CLASSES,
-    UNPRINTABLE,
     Codes,
     EncodedLabels,
     all_whole,
@@ -137,9 +136,6 @@ def require_distinct(names: tuple[str, ...], what: str) -> tuple[str, ...]:
     """Raises InvalidInputError where a class name is empty, occurs twice, or fewer than two are given."""
     if len(set(names)) != len(names) or "" in names or len(names) < 2:
         raise InvalidInputError(f"{what} are {listed(names)}", "at least two names, none empty, each once")
-    unprintable = next((name for name in names if UNPRINTABLE.search(name)), None)
-    if unprintable is not None:
-        raise InvalidInputError(f"{what} hold {unprintable!r}, with control characters", "printable characters")
     return names
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,17 @@ class Head:
             probability a class).
         classes: Number of classes; 2 for one column.
         stated: What the head is and how that is known, in words.
+        are_probabilities: False for margins, whose squashed values rank and decide but are no probabilities.
+        problem: Where the compiled loss contradicts the head, what that means, in words; None otherwise.
+        decides_where_known: False where that leaves open at which output the model decides.
     """
 
     kind: str
     classes: int
     stated: str
+    are_probabilities: bool = True
+    problem: str | None = None
+    decides_where_known: bool = True
 
 
 def find_head(loaded: LoadedModel, sample_outputs: Array) -> Head:
@@ -84,7 +90,10 @@ def find_head(loaded: LoadedModel, sample_outputs: Array) -> Head:
     head = _declared(loaded.name, final, loss, outputs) if final is not None else None
     if head is None:
         head = _inferred(outputs, final)
-    return Head(head.kind, head.classes, head.stated + _loss_remark(head.kind, loss, from_logits))
+    remark, contradicts = _loss_remark(head.kind, loss, from_logits)
+    problem = remark.removeprefix("; but ") if contradicts else None
+    known = not (contradicts and head.kind == "single_logit")
+    return replace(head, stated=head.stated + remark, problem=problem, decides_where_known=known)
 
 
 def to_probabilities(raw: Array, head: Head) -> Array:
@@ -166,11 +175,11 @@ def _signed(name: str, final: FinalActivation, said: str, loss: str | None, colu
                 "Name a function that wraps the model so that it returns class probabilities (package.module:function)",
             )
         if _is_margin(final, loss):
-            return Head("single_logit", 2, f"one margin, positive for class 1{_NO_LOG_ODDS}: {said}")
+            return Head("single_logit", 2, f"one margin, positive for class 1{_NO_LOG_ODDS}: {said}", False)
         return Head("single_logit", 2, f"one logit, positive for class 1: {said}")
     kind = "log-probabilities, read as logits" if final.name == "log_softmax" else "logits"
     if _is_margin(final, loss):
-        return Head("logits", columns, f"margins over {columns} classes{_NO_LOG_ODDS}: {said}")
+        return Head("logits", columns, f"margins over {columns} classes{_NO_LOG_ODDS}: {said}", False)
     return Head("logits", columns, f"{kind} over {columns} classes: {said}")
 
 
@@ -202,16 +211,22 @@ def _rows_sum_to_one(outputs: Array) -> bool:
     return bool(outputs.min() >= -1e-6 and np.all(np.abs(outputs.sum(axis=1) - 1.0) <= ROW_SUM_TOLERANCE))
 
 
-def _loss_remark(kind: str, loss: str | None, from_logits: bool | None) -> str:
+def _loss_remark(kind: str, loss: str | None, from_logits: bool | None) -> tuple[str, bool]:
+    """What the compiled loss says about the head, and whether it contradicts it."""
     if loss is None or from_logits is None:
-        return ""
+        return "", False
     is_logits = kind in ("logits", "single_logit")
     setting = f"{loss} with from_logits={from_logits}"
     if is_logits == from_logits:
-        return f"; the compiled loss ({setting}) agrees"
+        return f"; the compiled loss ({setting}) agrees", False
     if from_logits:
         return (
             f"; but the compiled loss is {setting}, which applies the activation a second time: the model was "
-            "trained on squashed scores"
+            "trained on squashed scores",
+            True,
         )
-    return f"; but the compiled loss is {setting}, which expects probabilities, not logits"
+    return (
+        f"; but the compiled loss is {setting}, which expects probabilities, not logits"
+        + (", so whether the model decides at 0 or at 0.5 is not known" if kind == "single_logit" else ""),
+        True,
+    )

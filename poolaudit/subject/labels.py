@@ -17,8 +17,6 @@ MAX_CLASSES = 10_000
 _MAX_NAME_LENGTH = 200
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")
 _MISSING = frozenset({"", "nan", "NaN", "NAN", "NaT", "<NA>", "null", "NULL"})
-# No XML, and so no chart or report, can hold these.
-UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _BOOLEANS = {"false": ("0", "False", "false", "FALSE"), "true": ("1", "True", "true", "TRUE")}
 
 Codes = np.ndarray[Any, np.dtype[np.int64]]
@@ -193,12 +191,6 @@ def _text(value: Any, what: str, rows: Callable[[], Any], known: Sequence[str]) 
             f"{what} holds a value of {len(text):,} characters (first in row {int(rows().argmax()) + 1})",
             f"class names of at most {_MAX_NAME_LENGTH} characters",
             "Is this column a text rather than a class?",
-        )
-    if UNPRINTABLE.search(text):
-        raise InvalidInputError(
-            f"{what} holds {text!r}, with control characters (first in row {int(rows().argmax()) + 1})",
-            "class names of printable characters",
-            "Is the file damaged, or of another encoding?",
         )
     if text in _MISSING and text not in known:
         raise _missing(what, int(rows().sum()), int(rows().argmax()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def read_predictions(path: str | Path, *, positive: str | None = None) -> Predic
     if "label" not in columns:
         present = [*columns, *ignored]
         raise InvalidInputError(
-            f"{source} has no column 'label'; it has {listed(present)}", _EXPECTED, did_you_mean("label", present)
+            f"{source} has no column 'label'; it has {listed(present)}", _EXPECTED, _rename("label", present)
         )
     if len(columns["label"]) == 0:
         raise InvalidInputError(f"{source} has no rows", "at least two items, of two classes")
@@ -232,8 +233,14 @@ def _read_probabilities(
     if "predicted" in columns:
         return None, None, ""
     present = [*columns, *ignored]
-    hint = next((cure for word in ("predicted", "score") if (cure := did_you_mean(word, ignored))), "")
+    hint = next((cure for word in ("predicted", "score") if (cure := _rename(word, ignored))), "")
     raise InvalidInputError(f"{source} has no predictions; its columns are {listed(present)}", _EXPECTED, hint)
+
+
+def _rename(wanted: str, present: Iterable[str]) -> str:
+    close = difflib.get_close_matches(wanted, [name.strip().lower() for name in present], n=1)
+    meant = [name for name in present if close and name.strip().lower() == close[0]]
+    return f"Rename column {meant[0]!r} to {wanted!r}" if meant else ""
 
 
 def _two_classes(labels: EncodedLabels, name: str, column: str, source: str) -> tuple[str, ...]:

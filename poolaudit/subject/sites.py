@@ -33,7 +33,9 @@ def list_pooling_sites(loaded: LoadedModel, input_shape: Shape | None = None) ->
     return sites_with_owners(loaded, input_shape)[0]
 
 
-def sites_with_owners(loaded: LoadedModel, input_shape: Shape | None = None) -> tuple[GeometryEvidence, tuple[Any, ...]]:
+def sites_with_owners(
+    loaded: LoadedModel, input_shape: Shape | None = None
+) -> tuple[GeometryEvidence, tuple[Any, ...]]:
     """As `list_pooling_sites`, with the live layer or operation behind every site.
 
     The owner is None where a site is code inside something larger.

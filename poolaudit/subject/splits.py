@@ -142,8 +142,9 @@ def check_against_classes(split: DataSplit, n_classes: int, source: str) -> Data
         if numbered and low >= 1:
             cure = "Labels count from 0; subtract 1 from each, or pass class names that the labels spell"
         raise InvalidInputError(
-            f"{split.source}: the labels name {known} classes, {outside:,} items are outside the first {n_classes}, "
-            f"and {source} tells {n_classes} classes apart",
+            f"{split.source}: the labels name {known} classes, "
+            + (f"{outside:,} items are outside the first {n_classes}, " if outside else "")
+            + f"and {source} tells {n_classes} classes apart",
             f"labels of {n_classes} classes",
             cure,
         )
@@ -179,8 +180,12 @@ def check_against_input_shape(split: DataSplit, input_shape: Sequence[int | None
     problem, cure = "shape", ""
     if len(given) != len(wanted):
         problem, cure = f"rank {len(given) + 1}", "Give each item the axes the model takes, channels last"
+    elif _fits((*given[1:], given[0]), wanted):
+        problem, cure = "the channels on the first axis", "Move them to the last one: numpy.moveaxis(x, 1, -1)"
     elif _fits(given[:-1], wanted[:-1]):
-        problem, cure = f"{given[-1]} channels", f"Convert the data to {wanted[-1]} channels"
+        unit = "channel" if wanted[-1] == 1 else "channels"
+        problem = f"{given[-1]} channels"
+        cure = f"Convert the data to {wanted[-1]} {unit}; among image files a single one in colour makes all of them so"
     elif len(given) == 3:
         problem, cure = f"size {given[0]}x{given[1]}", "Load image files with --resize, or resize the arrays"
     raise InvalidInputError(

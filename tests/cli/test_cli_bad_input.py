@@ -142,7 +142,7 @@ CASES: dict[str, tuple[Maker, str]] = {
     "mismatched lengths": (lambda f, d: audit(f, d, y=d.y[:-1]), "599"),
     "unreadable image": (unreadable_image, "b.png"),
     "mixed image sizes": (mixed_image_sizes, "--resize"),
-    "no label column": (lambda f, d: predictions(f, "lable,predicted\na,a\nb,b\n"), "Did you mean 'lable'"),
+    "no label column": (lambda f, d: predictions(f, "lable,predicted\na,a\nb,b\n"), "Rename column 'lable'"),
     "unknown policy key": (with_policy("good_recal = 0.9"), "Did you mean 'good_recall'"),
     "policy out of range": (with_policy("good_recall = 85"), "from 0 to 1"),
     "policy that is no toml": (with_policy("good_recall"), "TOML"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poolaudit.evidence.evaluation import InputScaling, ScalingTrial
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.pitfalls.detector import all_detectors, detect
@@ -17,8 +18,9 @@ from poolaudit.pitfalls.rates import Rate, judge_rates
 from poolaudit.pitfalls.verdict import decide, fails_release
 from poolaudit.policy import Policy
 from poolaudit.results import Decision, Evidence, StageResult
+from poolaudit.statistics.binomial import mcnemar_first_better
 from poolaudit.statistics.intervals import wilson
-from specimens.outcomes import diagonal, evidence, from_confusion, from_counts, predictions, scored_counts
+from specimens.outcomes import diagonal, evidence, from_confusion, from_counts, from_scores, predictions, scored_counts
 
 POLICY = Policy()
 RAN = (StageResult("evaluation", Outcome.PASSED, 0.1),)
@@ -246,3 +248,30 @@ def test_a_class_nobody_tested_or_predicted_keeps_the_model_from_being_ready() -
     assert verdict is Verdict.INCONCLUSIVE
     assert findings["PA207"].outcome is Outcome.UNDECIDED
     assert "'class 3'" in findings["PA207"].summary
+
+
+def test_swapped_classes_are_named_as_the_cause_and_scaling_is_not_blamed() -> None:
+    swapped = from_confusion([[3, 197], [194, 6]], ["cat", "dog"])
+    trials = (
+        ScalingTrial("x", 0.02, 0, 0, None),
+        ScalingTrial("2 x - 1", 0.30, 120, 5, mcnemar_first_better(120, 5)),
+    )
+    verdict, _, findings = concluded(evidence(swapped, input_scaling=InputScaling(400, 0.0, 1.0, trials)))
+    assert verdict is Verdict.NOT_READY
+    assert findings["PA211"].outcome is Outcome.FAILED
+    assert findings["PA210"].outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize("counts", [[[10, 990], [0, 20]], [[990, 10], [20, 0]], [[0, 500], [0, 500]]])
+def test_a_useless_model_is_not_called_swapped(counts: list[list[int]]) -> None:
+    _, _, findings = concluded(evidence(from_confusion(counts)))
+    assert findings["PA211"].outcome is Outcome.PASSED
+
+
+def test_scores_that_rank_backwards_are_told_from_scores_that_say_nothing() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([1, 0], [60, 240])
+    backwards = from_scores(np.where(truth == 1, rng.uniform(0, 0.4, 300), rng.uniform(0.5, 1, 300)), truth)
+    _, _, findings = concluded(evidence(backwards, "fraud"))
+    assert findings["PA209"].outcome is Outcome.FAILED
+    assert "backwards" in findings["PA209"].summary

@@ -196,10 +196,10 @@ def test_a_class_may_be_called_nan_where_its_column_says_so(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("lable,p_0,p_1\n0,1,0\n", ["no column 'label'", "Did you mean 'lable'?"]),
+        ("lable,p_0,p_1\n0,1,0\n", ["no column 'label'", "Rename column 'lable' to 'label'"]),
         ("label,p_0,p_1\n", ["no rows"]),
         ("", ["empty"]),
-        ("label,prediction\n0,0\n1,1\n", ["no predictions", "Did you mean 'prediction'?"]),
+        ("label,prediction\n0,0\n1,1\n", ["no predictions", "Rename column 'prediction' to 'predicted'"]),
         ("label,p_0,p_1,p_1\n0,1,0,0\n", ["'p_1' more than once"]),
         ("label;p_0;p_1\n0;1;0\n", ["separated by commas"]),
         ("label,p_0,p_1\n0,1\n", ["cannot be read as CSV", "Expected 3 columns, got 2"]),
