@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from poolaudit.subject.predictions import Predictions
     from poolaudit.subject.splits import DataSplit
 
-STAGES = ("geometry", "evaluation")
+STAGES = ("geometry", "evaluation", "conformance")
+# Stages that look into the model itself; without one, only its predictions can be audited.
+_NEED_A_MODEL = ("geometry", "conformance")
 BUDGETS = ("quick", "standard", "thorough")
 
 _NOT_IN_THIS_VERSION = (
@@ -68,6 +70,7 @@ class AuditPlan:
         resize: Height and width for image files of mixed sizes.
         trust_model_code: Allow Lambda layers and other code in the model file to run.
         stages: Which of `STAGES` to run.
+        budget: "quick", "standard" or "thorough": how much the stages that search try.
         policy: The thresholds that turn numbers into findings.
         seed: Of everything random.
         title: Of the report; by default the model's or file's name.
@@ -84,6 +87,7 @@ class AuditPlan:
     resize: tuple[int, int] | None = None
     trust_model_code: bool = False
     stages: tuple[str, ...] = STAGES
+    budget: str = "standard"
     policy: Policy = field(default_factory=Policy)
     seed: int = 0
     title: str | None = None
@@ -93,6 +97,10 @@ class AuditPlan:
         for stage in self.stages:
             if stage not in STAGES:
                 raise InvalidInputError(f"There is no stage {stage!r}", listed(STAGES), did_you_mean(stage, STAGES))
+        if self.budget not in BUDGETS:
+            raise InvalidInputError(
+                f"There is no budget {self.budget!r}", listed(BUDGETS), did_you_mean(self.budget, BUDGETS)
+            )
         if self.predictions is not None and (self.model is not None or self.test is not None):
             raise InvalidInputError("Both predictions and a model or test data are given", "one or the other")
         if self.predictions is None and (self.model is None or self.test is None):
@@ -152,7 +160,8 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
     model = subject.model
     geometry = run("geometry", lambda tell: _geometry(model, subject.test)) if model is not None else None
     evaluation = run("evaluation", lambda tell: _evaluate(plan, subject, tell))
-    evidence = Evidence(geometry=geometry, evaluation=evaluation)
+    conformance = run("conformance", lambda tell: _check_layers(plan, subject, tell)) if model is not None else None
+    evidence = Evidence(geometry=geometry, evaluation=evaluation, conformance=conformance)
     provenance = Provenance(
         command=plan.command,
         started=started.isoformat(timespec="seconds"),
@@ -258,8 +267,7 @@ def _run_stage(
     def tell(done: int, total: int, what: str) -> None:
         _emit(listener, StageProgress(name, done, total, what))
 
-    # Without a model there is no graph to look at.
-    running = [stage for stage in plan.stages if stage != "geometry" or plan.model is not None]
+    running = [stage for stage in plan.stages if stage not in _NEED_A_MODEL or plan.model is not None]
     _emit(listener, StageStarted(name, running.index(name) + 1, len(running)))
     clock = time.perf_counter()
     evidence, outcome, reason = None, Outcome.PASSED, None
@@ -377,6 +385,24 @@ def _evaluate(plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str]
         input_scaling=scaling,
         head_problem=head_problem,
         decides_where_known=decides_where_known,
+        on_progress=tell,
+    )
+
+
+def _check_layers(
+    plan: AuditPlan, subject: _Subject, tell: Callable[[int, int, str], None]
+) -> tuple[PropertyResult, ...]:
+    from poolaudit.conformance.model import check_model
+
+    assert subject.model is not None
+    assert subject.test is not None
+    return check_model(
+        subject.model,
+        subject.test.inputs,
+        source=plan.model if isinstance(plan.model, str | Path) and Path(plan.model).exists() else None,
+        trust_model_code=plan.trust_model_code,
+        profile=plan.budget,
+        seed=plan.seed,
         on_progress=tell,
     )
 

@@ -37,6 +37,13 @@ def _audit(
     trust_model_code: Annotated[
         bool, typer.Option("--trust-model-code", help="Let code inside the model file (Lambda layers) run.")
     ] = False,
+    stages: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stage", help="Run this stage only; may be given again. [default: geometry, evaluation, conformance]"
+        ),
+    ] = None,
+    budget: Annotated[str, typer.Option("--budget", help="How much to try: quick, standard or thorough.")] = "standard",
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
     seed: running.Seed = 0,
@@ -45,7 +52,7 @@ def _audit(
     as_json: running.Json = False,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.audit import STAGES, AuditPlan, run_audit
     from poolaudit.store.atomic import make_output_folder
 
     plan = AuditPlan(
@@ -56,6 +63,8 @@ def _audit(
         class_names=running.parse_names(classes),
         resize=running.parse_size(resize),
         trust_model_code=trust_model_code,
+        stages=tuple(stages) if stages else STAGES,
+        budget=budget,
         policy=running.chosen_policy(policy, fail_level),
         seed=seed,
         title=title,

@@ -115,14 +115,46 @@ def _run(
     if layers == ["keras"]:
         return check_layers((*keras_pooling_layers(), *tensorflow_pooling_operations()), **options)
     if len(layers) == 1 and Path(layers[0]).suffix.lower() in _MODEL_SUFFIXES:
-        from poolaudit.conformance.sites import check_model
-
-        return check_model(layers[0], trust_model_code=trust_model_code, **options)
+        return _check_model(Path(layers[0]), trust_model_code, profile, seed, progress)
     from poolaudit.conformance.subjects import subject_of
 
     if len(layers) == 1:
         return check_layer(layers[0], like, dims, **options)
     return check_layers([subject_of(layer, like, dims) for layer in layers], **options)
+
+
+def _check_model(path: Path, trust_model_code: bool, profile: str, seed: int, progress: Any) -> ConformanceResult:
+    """The layers inside a model file, at their own settings, on drawn inputs: a file brings no data."""
+    import time
+
+    import numpy as np
+
+    from poolaudit.conformance import ConformanceResult
+    from poolaudit.conformance.model import check_model
+    from poolaudit.errors import InvalidInputError
+    from poolaudit.subject.models import load_model
+
+    clock = time.monotonic()
+    model = load_model(path, trust_model_code=trust_model_code)
+    sizes = model.input_shape[1:] if model.input_shape is not None else (None,)
+    if None in sizes:
+        raise InvalidInputError(
+            f"{path.name} leaves sizes of its input open ({model.input_shape})",
+            "a model with fixed input sizes",
+            "Use poolaudit audit with --test: data tell the sizes",
+        )
+    inputs = np.random.default_rng(seed).normal(size=(16, *(size or 1 for size in sizes))).astype("float32")
+    results = check_model(
+        model,
+        inputs,
+        source=path,
+        trust_model_code=trust_model_code,
+        profile=profile,
+        seed=seed,
+        on_progress=progress,
+    )
+    notes = (*model.notes, "The activations come from drawn inputs, not from data; poolaudit audit takes data.")
+    return ConformanceResult(results, notes, (), time.monotonic() - clock)
 
 
 def _replay(file: Path) -> int:

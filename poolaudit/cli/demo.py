@@ -58,7 +58,7 @@ def _demo(
         model = build(case, seed)
         model.save(folder / "model.keras")
         _save(folder / "test.npz", case)
-        command = f"poolaudit audit {folder.name}/model.keras --test {folder.name}/test.npz"
+        command = f"poolaudit audit {folder.name}/model.keras --test {folder.name}/test.npz --budget quick"
         if case.positive:
             command += f" --positive {case.positive}"
         listener = running.progress_listener(quiet=quiet)
@@ -68,6 +68,7 @@ def _demo(
                     model=folder / "model.keras",
                     test=str(folder / "test.npz"),
                     positive=case.positive,
+                    budget="quick",
                     seed=seed,
                     title=case.title,
                     command=command,

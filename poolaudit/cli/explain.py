@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import textwrap
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from poolaudit.findings import CheckDoc
 
 
 def register(app: typer.Typer) -> None:
@@ -24,24 +27,37 @@ def _explain(
 
     detectors = all_detectors()
     if code is None:
-        docs = [detector.doc for detector in sorted(detectors, key=lambda d: d.doc.code)]
+        docs = sorted((*(detector.doc for detector in detectors), *_property_docs()), key=lambda doc: doc.code)
         typer.echo(
             json.dumps([asdict(doc) for doc in docs], indent=1)
             if as_json
             else "\n".join(f"{doc.code}  {doc.title}" for doc in docs)
         )
         return 0
-    found = detectors.get(code.strip().upper())
+    wanted = code.strip().upper()
+    properties = {} if wanted in detectors else {doc.code: doc for doc in _property_docs()}
+    # An unknown code is looked up among the detectors, whose message names the closest one.
+    doc = properties[wanted] if wanted in properties else detectors.get(wanted).doc
+    severity = (
+        f"severity: {detectors.get(wanted).severity}" if wanted in detectors else "a property of layers, see PA100"
+    )
     if as_json:
-        typer.echo(json.dumps(asdict(found.doc), indent=1))
+        typer.echo(json.dumps(asdict(doc), indent=1))
         return 0
     sections = (
-        ("Why it matters", found.doc.why),
-        ("How it is checked", found.doc.how),
-        ("What to do", found.doc.do),
-        ("When it is a false alarm", found.doc.false_alarm),
+        ("Why it matters", doc.why),
+        ("How it is checked", doc.how),
+        ("What to do", doc.do),
+        ("When it is a false alarm", doc.false_alarm),
     )
-    typer.echo(f"{found.doc.code}  {found.doc.title}  (severity: {found.severity})")
+    typer.echo(f"{doc.code}  {doc.title}  ({severity})")
     for heading, text in sections:
         typer.echo(f"\n{heading}\n{textwrap.fill(text, 96, initial_indent='  ', subsequent_indent='  ')}")
     return 0
+
+
+def _property_docs() -> list[CheckDoc]:
+    from poolaudit.conformance import all_properties
+    from poolaudit.conformance.model import model_check_docs
+
+    return [*(entry.doc for entry in all_properties()), *model_check_docs()]

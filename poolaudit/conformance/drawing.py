@@ -58,10 +58,10 @@ def _fitted(subject: LoadedSubject, case: PoolCase) -> PoolCase:
     if not subject.fixed:
         return PoolCase(configuration, case.input_shape, case.corner)
     configuration = subject.fits(configuration)
-    return PoolCase(configuration, _enlarged(configuration, case.input_shape), case.corner)
+    return PoolCase(configuration, enlarged(configuration, case.input_shape), case.corner)
 
 
-def _enlarged(configuration: PoolConfiguration, shape: tuple[int, ...]) -> tuple[int, ...]:
+def enlarged(configuration: PoolConfiguration, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Axes long enough for the window that the layer insists on."""
     if configuration.layout != "windowed" or configuration.padding != "valid":
         return shape

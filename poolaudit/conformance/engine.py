@@ -9,7 +9,8 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.falsify import KERNEL_MODE, Verdict, counterexample
+from poolaudit.conformance.falsify import Verdict, counterexample
+from poolaudit.conformance.kernel_sets import KERNEL_MODE
 from poolaudit.conformance.layer_under_test import Record
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import all_properties
@@ -80,11 +81,13 @@ class Engine:
         try:
             if not worker.connection.poll(4 * self.profile.hang_seconds):
                 worker.end(kill=True)
-                return Description(problem="building the layer and calling it once did not end")
+                return Description(problem="building the layer and calling it once did not end", fatal=True)
             _, answer = worker.connection.recv()
         except (EOFError, OSError):
             name = signal_name(worker.end()) or "an exit"
-            return Description(problem=f"building the layer and calling it once ended the process by {name}")
+            return Description(
+                problem=f"building the layer and calling it once ended the process by {name}", fatal=True
+            )
         self._give_back(worker)
         return answer if isinstance(answer, Description) else Description(problem=str(answer))
 
@@ -150,12 +153,12 @@ class Engine:
 
     def _overdue(self, worker: Worker) -> Verdict | None:
         assert worker.job is not None
-        if time.monotonic() - worker.heard < self.profile.hang_seconds * (1 if worker.last_case else 4):
+        seconds = all_properties().get(worker.job.property).hang_seconds or self.profile.hang_seconds
+        if time.monotonic() - worker.heard < (seconds if worker.last_case else 4 * self.profile.hang_seconds):
             return None
         worker.end(kill=True)
         if worker.last_case is None:
             return _crashed(worker.job, "the worker did not begin within its time")
-        seconds = self.profile.hang_seconds
         violation = Violation(f"no result after {seconds:g} seconds", "a result or an exception", "the call hangs")
         return self._fatal(worker.job, worker.last_case, violation)
 
@@ -168,7 +171,14 @@ class Engine:
         case = worker.last_case
         if name == "SIGKILL":
             return _crashed(job, f"the process was killed, perhaps for memory, at {case.describe()}")
-        smallest = shrink(case, lambda candidate: self._dies(job, candidate, name), self.profile.batch_seconds, 40)
+        smallest = case
+        if all_properties().get(job.property).corners is None:
+            smallest = shrink(
+                case,
+                lambda candidate: self._dies(job, candidate, name),
+                20.0 + self.profile.batch_seconds,
+                15 if job.subject.builtin else 60,
+            )
         violation = Violation(f"the process dies by {name}", "a result or an exception", f"killed by {name}")
         return self._fatal(job, smallest, violation)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,21 +13,22 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 
 from poolaudit.conformance.case import Case
+from poolaudit.conformance.classics import classics
 from poolaudit.conformance.drawing import cases_for
+from poolaudit.conformance.kernel_sets import KERNEL_MODE
 from poolaudit.conformance.layer_under_test import LayerUnderTest, Record
 from poolaudit.conformance.loading import LoadedSubject
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import LayerProperty
 from poolaudit.conformance.refusals import reasons, unexplained
+from poolaudit.conformance.shrinking import shrink
 from poolaudit.conformance.snippets import script
-from poolaudit.conformance.violations import NotApplicable, Refused, Violation
+from poolaudit.conformance.triggers import triggered
+from poolaudit.conformance.violations import NotApplicable, Refused, Unjudged, Violation
 from poolaudit.evidence.conformance import Counterexample, PropertyResult
 from poolaudit.outcomes import Outcome
 
 Announce = Callable[[Case], None]
-
-KERNEL_MODE = "eager_other_kernels"
-"""Eager in a process with the other oneDNN setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class _Search:
     accepted: list[Case] = field(default_factory=list)
     refused: list[tuple[Case, Refused]] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
+    unjudged: str = ""
     tries: int = 0
     since_failure: int = 0
     found: tuple[Case, Violation, Record] | None = None
@@ -63,6 +66,7 @@ def falsify(
     announce: Announce,
     cases: Sequence[Case] | None = None,
     flaw: str | None = None,
+    avoid: tuple[str, ...] = (),
 ) -> Verdict:
     """Runs a search with Hypothesis, or through the given cases only.
 
@@ -80,12 +84,16 @@ def falsify(
             search.since_failure += 1
             if search.since_failure > profile.shrinks:
                 raise _Enough
+        if avoid and triggered(case, avoid):
+            return
         announce(case)
         search.tries += 1
         violation = examine(subject, prop, run_mode, case, search)
         if violation is not None:
             raise violation
 
+    if cases is None and prop.corners is not None:
+        cases = prop.corners(subject, dtype)
     if cases is not None:
         for case in cases:
             try:
@@ -93,8 +101,57 @@ def falsify(
             except (Violation, _Enough):
                 break
     else:
-        _hypothesis_run(subject, prop, run_mode, dtype, profile, seed, attempt, flaw)
+        designed = _first_classic(subject, prop, run_mode, dtype, profile, attempt)
+        if designed is not None:
+            _shrink_classic(subject, prop, run_mode, designed, profile, announce, search, avoid)
+        elif search.found is None:
+            _hypothesis_run(subject, prop, run_mode, dtype, profile, seed, attempt, flaw)
     return _verdict(subject, prop, mode, dtype, search)
+
+
+def _first_classic(
+    subject: LoadedSubject,
+    prop: LayerProperty,
+    mode: str,
+    dtype: str,
+    profile: Profile,
+    attempt: Callable[[Case], None],
+) -> Case | None:
+    """The first designed case that fails."""
+    count = profile.classics.get(_cost(prop, mode), 0)
+    if prop.cases == "invalid" or not count:
+        return None
+    for case in itertools.islice(classics(subject, prop, mode, dtype), count):
+        try:
+            attempt(case)
+        except Violation:
+            return case
+        except _Enough:
+            return None
+    return None
+
+
+def _shrink_classic(
+    subject: LoadedSubject,
+    prop: LayerProperty,
+    mode: str,
+    case: Case,
+    profile: Profile,
+    announce: Announce,
+    search: _Search,
+    avoid: tuple[str, ...],
+) -> None:
+    def fails(candidate: Case) -> bool:
+        if avoid and triggered(candidate, avoid):
+            return False
+        announce(candidate)
+        trial = _Search()
+        violated = examine(subject, prop, mode, candidate, trial) is not None
+        if violated:
+            search.found = trial.found
+        return violated
+
+    shrink(case, fails, profile.batch_seconds, profile.shrinks)
 
 
 def examine(subject: LoadedSubject, prop: LayerProperty, mode: str, case: Case, search: _Search) -> Violation | None:
@@ -109,6 +166,8 @@ def examine(subject: LoadedSubject, prop: LayerProperty, mode: str, case: Case, 
         return violation
     except Refused as refused:
         search.refused.append((case, refused))
+    except Unjudged as reason:
+        search.unjudged = str(reason)
     except NotApplicable:
         pass
     except Exception as error:
@@ -128,9 +187,7 @@ def _hypothesis_run(
     attempt: Callable[[Case], None],
     flaw: str | None,
 ) -> None:
-    cost = {"graph": "trace", "graph_unknown_sizes": "trace", "xla": "compile"}.get(mode, prop.cost)
-    if prop.cost in ("slow",):
-        cost = prop.cost
+    cost = _cost(prop, mode)
 
     @hypothesis.seed(seed)
     @settings(
@@ -156,6 +213,12 @@ def _hypothesis_run(
         pass  # the layer itself is not deterministic; what was found stands
 
 
+def _cost(prop: LayerProperty, mode: str) -> str:
+    if prop.cost == "slow":
+        return prop.cost
+    return {"graph": "trace", "graph_unknown_sizes": "trace", "xla": "compile"}.get(mode, prop.cost)
+
+
 def _verdict(subject: LoadedSubject, prop: LayerProperty, mode: str, dtype: str, search: _Search) -> Verdict:
     def result(outcome: Outcome, **more: Any) -> PropertyResult:
         return PropertyResult(subject.name, prop.name, outcome, mode, dtype, examples=len(search.accepted), **more)
@@ -173,6 +236,8 @@ def _verdict(subject: LoadedSubject, prop: LayerProperty, mode: str, dtype: str,
             found = counterexample(prop, pair[0], mode, violation, layer.record)
             return Verdict(result(Outcome.FAILED, counterexample=found), pair[0])
         return Verdict(result(Outcome.SKIPPED, reason=reasons(search.accepted, search.refused)))
+    if search.unjudged:
+        return Verdict(result(Outcome.SKIPPED, reason=search.unjudged))
     if search.crashes:
         reason = f"the check itself crashed on {len(search.crashes)} of {search.tries} examples: {search.crashes[0]}"
         return Verdict(result(Outcome.CRASHED, reason=reason))
@@ -180,7 +245,7 @@ def _verdict(subject: LoadedSubject, prop: LayerProperty, mode: str, dtype: str,
         if search.refused and not all(refused.deliberate for _, refused in search.refused):
             at, bad = next(pair for pair in search.refused if not pair[1].deliberate)
             return Verdict(result(Outcome.CRASHED, reason=f"the layer crashes: {bad}; for example {at.describe()}"))
-        why = reasons([], search.refused[:1]) if search.refused else "no case of this layer says anything about it"
+        why = "no case of this layer says anything about it"
         if search.refused:
             why = f"the layer refused all {len(search.refused)} cases ({search.refused[0][1]})"
         return Verdict(result(Outcome.SKIPPED, reason=why))

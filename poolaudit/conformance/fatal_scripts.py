@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.falsify import KERNEL_MODE
+from poolaudit.conformance.kernel_sets import KERNEL_MODE
 from poolaudit.conformance.layer_under_test import Record, Step
 from poolaudit.conformance.loading import LoadedSubject
 from poolaudit.conformance.signature import parameter_names

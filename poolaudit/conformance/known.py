@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from typing import Any
 
+from poolaudit.conformance.case import Case
+from poolaudit.conformance.kernel_sets import KERNEL_MODE, kernels_in_use
+from poolaudit.conformance.triggers import TRIGGERS
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.outcomes import Outcome
 
@@ -27,12 +31,21 @@ class KnownDivergence:
         identifier: Stable name.
         layer: Pattern of layer names, `*` and `?` allowed.
         property, mode, dtype: Patterns likewise.
-        kernels: "any", "onednn" or "plain".
+        kernels: "any", "onednn" or "plain": the CPU kernels that have it.
         package: The package whose version counts: "tensorflow" or "keras".
         since, until: First and last affected version; empty where it is open.
         reason: One line.
         link: Where it is public; empty else.
-        reproduction: A script of a few lines.
+        reproduction: A script of a few lines with TensorFlow alone; prints observed and expected.
+        observed: Pattern of what the counterexample observed.
+        title: What happens, in a few words; `expected` says what should, in a few words.
+        trigger: Key of `triggers.TRIGGERS`: only cases that have it are explained, and the property is tried again
+            without such cases, so that nothing hides behind this defect.
+        cause: Identifier of the entry with the same root cause, where it is counted there.
+        rare: Whether a run may miss it, so that its absence is no sign of a mended framework.
+        shows: How the reproduction fails while the defect lives: "hang", the name of a signal, or a pattern of the
+            exception's name.
+        also: Further (layer, property, mode, dtype, observed) patterns of the same defect, one mapping each.
     """
 
     identifier: str
@@ -48,61 +61,93 @@ class KnownDivergence:
     link: str = ""
     reproduction: str = ""
     observed: str = "*"
+    title: str = ""
+    expected: str = ""
+    trigger: str = ""
+    cause: str = ""
+    rare: bool = False
+    also: tuple[dict[str, str], ...] = ()
+    shows: str = "AssertionError"
 
-    def covers(self, result: PropertyResult) -> bool:
+    def covers(self, result: PropertyResult, case: Case | None = None) -> bool:
         """Whether a failure is this defect."""
         observed = result.counterexample.observed if result.counterexample else ""
         return (
-            fnmatch.fnmatchcase(result.layer, self.layer)
-            and fnmatch.fnmatchcase(result.property, self.property)
-            and fnmatch.fnmatchcase(result.mode, self.mode)
-            and fnmatch.fnmatchcase(result.dtype, self.dtype)
-            and fnmatch.fnmatchcase(observed, self.observed)
-            and self.concerns_installed()
+            self.speaks_of(result, observed)
+            and (not self.trigger or case is None or TRIGGERS[self.trigger](case))
+            and self.concerns_installed(result.mode)
         )
 
-    def concerns_installed(self) -> bool:
-        """Whether the installed version is in the affected range, and the kernels in use are."""
+    def speaks_of(self, result: PropertyResult, observed: str | None = None) -> bool:
+        """Whether the patterns fit; what was observed is left aside where it is None."""
+        own = {key: getattr(self, key) for key in ("layer", "property", "mode", "dtype", "observed")}
+        values = {
+            "layer": result.layer,
+            "property": result.property,
+            "mode": result.mode,
+            "dtype": result.dtype,
+            "observed": observed,
+        }
+        return any(
+            all(
+                value is None or any(fnmatch.fnmatchcase(value, one) for one in patterns[key].split("|"))
+                for key, value in values.items()
+            )
+            for patterns in (own, *(own | more for more in self.also))
+        )
+
+    def concerns_installed(self, mode: str = "eager") -> bool:
+        """Whether the installed version is in the affected range, and the kernels of this mode are."""
         installed = _version_numbers(_installed(self.package))
         if self.since and installed < _version_numbers(self.since):
             return False
         if self.until and installed > _version_numbers(self.until):
             return False
-        return self.kernels in ("any", _kernels())
+        kernels = kernels_in_use()
+        if mode == KERNEL_MODE:
+            kernels = "plain" if kernels == "onednn" else "onednn"
+        return self.kernels in ("any", kernels)
 
 
 @cache
 def known_divergences() -> tuple[KnownDivergence, ...]:
     """All entries of the data file."""
     text = files("poolaudit.conformance").joinpath("known_divergences.toml").read_text(encoding="utf-8")
-    return tuple(KnownDivergence(**entry) for entry in tomllib.loads(text).get("divergence", ()))
+    return tuple(_entry(entry) for entry in tomllib.loads(text).get("divergence", ()))
+
+
+def _entry(fields: dict[str, Any]) -> KnownDivergence:
+    return KnownDivergence(**fields | {"also": tuple(fields.get("also", ()))})
 
 
 def explanation(result: PropertyResult) -> str | None:
     """Identifier of the defect that explains a failure of a layer of the framework."""
+    entry = explaining_entry(result)
+    return None if entry is None else entry.identifier
+
+
+def explaining_entry(result: PropertyResult, case: Case | None = None) -> KnownDivergence | None:
+    """The defect that explains a failure of a layer of the framework."""
     if result.outcome is not Outcome.FAILED:
         return None
-    return next((entry.identifier for entry in known_divergences() if entry.covers(result)), None)
+    return next((entry for entry in known_divergences() if entry.covers(result, case)), None)
 
 
 def stale_entries(results: Sequence[PropertyResult]) -> tuple[str, ...]:
     """Entries for the installed version that were tried in these results and did not show."""
-    stale = []
-    for entry in known_divergences():
-        if not entry.concerns_installed():
-            continue
-        tried = [
-            result
+    shown = {result.known_divergence for result in results}
+    return tuple(
+        entry.identifier
+        for entry in known_divergences()
+        if not entry.rare
+        and entry.identifier not in shown
+        and any(
+            result.outcome in (Outcome.PASSED, Outcome.FAILED)
+            and entry.concerns_installed(result.mode)
+            and entry.speaks_of(result)
             for result in results
-            if result.outcome in (Outcome.PASSED, Outcome.FAILED)
-            and fnmatch.fnmatchcase(result.layer, entry.layer)
-            and fnmatch.fnmatchcase(result.property, entry.property)
-            and fnmatch.fnmatchcase(result.mode, entry.mode)
-            and fnmatch.fnmatchcase(result.dtype, entry.dtype)
-        ]
-        if tried and not any(entry.covers(result) for result in tried if result.outcome is Outcome.FAILED):
-            stale.append(entry.identifier)
-    return tuple(stale)
+        )
+    )
 
 
 @cache
@@ -121,9 +166,3 @@ def _version_numbers(text: str) -> tuple[int, ...]:
         digits = "".join(char for char in part if char.isdigit())
         numbers.append(int(digits) if digits else 0)
     return tuple(numbers)
-
-
-def _kernels() -> str:
-    import os
-
-    return "plain" if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") in ("0", "false", "False") else "onednn"

@@ -187,6 +187,8 @@ def is_deliberate(error: BaseException) -> bool:
     """Whether an exception is one with which a layer or an operation says no."""
     import tensorflow as tf
 
+    if isinstance(error, TypeError) and any(word in str(error) for word in ("NoneType", "SymbolicTensor")):
+        return False  # arithmetic with a size that is not known: an accident
     return isinstance(error, ValueError | TypeError | NotImplementedError | tf.errors.OpError)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from poolaudit.configuration import KINDS, PoolConfiguration
-from poolaudit.conformance.signature import parameter_names
+from poolaudit.conformance.signature import default_of, parameter_names
 from poolaudit.conformance.subjects import Subject
 
 
@@ -24,6 +24,8 @@ class LoadedSubject:
         takes_dtype: Whether `dtype` can be given; else the global policy is set while it is built.
         fixed: Fields of the configuration that cannot be set, with the value the layer was found to have.
         scalar: Whether sizes must be given as one integer.
+        strides_needed: Whether the default of the strides is a number, so that None need not be known.
+        operations: Types of TensorFlow operations in its graph; None before they were asked for.
         notes: What was found out or assumed, in sentences.
     """
 
@@ -35,6 +37,8 @@ class LoadedSubject:
     takes_dtype: bool
     fixed: dict[str, Any] = field(default_factory=dict)
     scalar: bool = False
+    strides_needed: bool = False
+    operations: frozenset[str] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -60,6 +64,8 @@ class LoadedSubject:
         given: dict[str, Any] = {}
         for argument, value in configuration.arguments().items():
             if argument in self.taken and not (argument == "dilation_rate" and value is None):
+                if argument == "strides" and value is None and self.strides_needed:
+                    value = configuration.effective_strides
                 given[self.taken[argument]] = self._scalar(value) if self.scalar else value
         if configuration.layout == "any" and "data_format" in self.taken:
             given[self.taken["data_format"]] = configuration.data_format
@@ -118,6 +124,7 @@ def load(subject: Subject, factory: Callable[..., Any]) -> LoadedSubject:
             "Give a function that fills them in and takes the usual ones by keyword",
         )
     loaded = LoadedSubject(subject, factory, subject.like or "unknown", subject.dims or 2, taken, takes_dtype)
+    loaded.strides_needed = "strides" in taken and default_of(factory, taken["strides"]) is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if subject.dims is None:

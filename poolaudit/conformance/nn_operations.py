@@ -33,7 +33,8 @@ class NnOperation:
 def _bound(name: str) -> Callable[..., NnOperation]:
     def factory(pool_size: Any = 2, strides: Any = None, padding: Any = "valid") -> NnOperation:
         settings = {"ksize": pool_size, "strides": pool_size if strides is None else strides}
-        return NnOperation(name, settings | {"padding": padding.upper() if isinstance(padding, str) else padding})
+        spelt = padding.upper() if isinstance(padding, str) else [(0, 0), *padding, (0, 0)]
+        return NnOperation(name, settings | {"padding": spelt})
 
     return factory
 

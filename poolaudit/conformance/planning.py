@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.falsify import KERNEL_MODE
+from poolaudit.conformance.kernel_sets import KERNEL_MODE
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import LayerProperty, all_properties
 from poolaudit.conformance.subjects import Subject
@@ -42,7 +42,9 @@ def plan(
             continue
         if not prop.holds_for(description.like) or (prop.layouts and description.layout not in prop.layouts):
             continue
-        if cases is not None and prop.cases != "valid":
+        if not prop.concerns(subject):
+            continue
+        if cases is not None and (prop.cases != "valid" or prop.corners is not None):
             continue
         reason = _not_applicable(prop, description, cases)
         first_dtypes = prop.dtypes[: profile.dtypes]

@@ -13,7 +13,8 @@ class Profile:
     """A budget.
 
     Attributes:
-        examples: Cost class of a property to the number of examples.
+        examples: Cost class of a property to the number of drawn examples.
+        classics: Cost class to the number of designed cases that come first.
         dtypes: How many of a property's dtypes are tried.
         modes: Which of a property's modes are tried.
         shrinks: Examples spent on making a counterexample smaller.
@@ -24,6 +25,7 @@ class Profile:
 
     name: str
     examples: Mapping[str, int] = field(hash=False)
+    classics: Mapping[str, int] = field(hash=False)
     dtypes: int
     modes: tuple[str, ...]
     shrinks: int
@@ -35,32 +37,35 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     "quick": Profile(
         "quick",
-        {"cheap": 16, "medium": 8, "trace": 3, "compile": 2, "slow": 1},
+        {"cheap": 12, "medium": 6, "trace": 2, "compile": 2, "slow": 1},
+        {"cheap": 8, "medium": 6, "trace": 2, "compile": 1, "slow": 0},
         2,
         ("eager", "graph_unknown_sizes"),
         60,
-        20.0,
-        3.0,
+        60.0,
+        15.0,
         False,
     ),
     "standard": Profile(
         "standard",
-        {"cheap": 40, "medium": 20, "trace": 8, "compile": 4, "slow": 3},
+        {"cheap": 40, "medium": 20, "trace": 6, "compile": 3, "slow": 3},
+        {"cheap": 20, "medium": 12, "trace": 5, "compile": 2, "slow": 1},
         4,
         ("eager", "graph", "graph_unknown_sizes", "xla"),
         150,
-        30.0,
-        12.0,
+        60.0,
+        60.0,
         True,
     ),
     "thorough": Profile(
         "thorough",
         {"cheap": 250, "medium": 120, "trace": 40, "compile": 15, "slow": 12},
+        {"cheap": 20, "medium": 20, "trace": 10, "compile": 6, "slow": 4},
         4,
         ("eager", "graph", "graph_unknown_sizes", "xla"),
         400,
-        60.0,
-        90.0,
+        120.0,
+        240.0,
         True,
     ),
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,9 +18,12 @@ from poolaudit.strategies import FINITE_INPUTS
 
 if TYPE_CHECKING:
     from poolaudit.conformance.layer_under_test import LayerUnderTest
+    from poolaudit.conformance.loading import LoadedSubject
+    from poolaudit.conformance.subjects import Subject
 
 Cost = Literal["cheap", "medium", "trace", "compile", "slow"]
 Statement = Callable[["LayerUnderTest", Case], None]
+Corners = Callable[["LoadedSubject", str], Sequence[Case]]
 MODES = ("eager", "graph", "graph_unknown_sizes", "xla")
 
 
@@ -39,7 +43,9 @@ class LayerProperty:
         cases: "valid" for drawn configurations, "invalid" for those a layer must refuse, "long" for long windows.
         largest_axis: Longest spatial axis; None leaves it to the strategy.
         batches: Batch sizes to draw from.
-        one_configuration: True where one or a few cases tell everything.
+        builtins: Pattern of the framework's own layers and operations that it is about; empty means any layer.
+        corners: Makes the cases to try instead of drawing them; nothing is shrunk then.
+        hang_seconds: Time limit of one example where it is other than the profile's.
     """
 
     name: str
@@ -57,6 +63,13 @@ class LayerProperty:
     cases: str
     largest_axis: int | None
     batches: tuple[int, ...]
+    builtins: str = ""
+    corners: Corners | None = None
+    hang_seconds: float | None = None
+
+    def concerns(self, subject: Subject) -> bool:
+        """Whether it is about this layer: statements about the framework are not demanded of anyone else."""
+        return not self.builtins or (subject.builtin and fnmatch.fnmatchcase(subject.name, self.builtins))
 
     def holds_for(self, kind: str) -> bool:
         """Whether the statement is one about this kind of pooling."""
@@ -89,6 +102,9 @@ def layer_property(
     cases: str = "valid",
     largest_axis: int | None = None,
     batches: tuple[int, ...] = (2, 1, 3),
+    builtins: str = "",
+    corners: Corners | None = None,
+    hang_seconds: float | None = None,
 ) -> Callable[[Statement], Statement]:
     """Registers a function as a property under its own name; its docstring is its documentation."""
 
@@ -112,6 +128,9 @@ def layer_property(
                 cases=cases,
                 largest_axis=largest_axis,
                 batches=batches,
+                builtins=builtins,
+                corners=corners,
+                hang_seconds=hang_seconds,
             ),
         )
         return statement

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from poolaudit.conformance.case import Case
+from poolaudit.conformance.kernel_sets import VARIABLE, other_setting
 from poolaudit.conformance.worker import Job, fork_worker
 from poolaudit.errors import PoolauditError
 
@@ -56,8 +57,7 @@ class ForkServer:
         if not use_gpu:
             environment["CUDA_VISIBLE_DEVICES"] = "-1"
         if toggle_onednn:
-            now_on = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") not in ("0", "false", "False")
-            environment["TF_ENABLE_ONEDNN_OPTS"] = "0" if now_on else "1"
+            environment[VARIABLE] = other_setting()
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "poolaudit.conformance.fork_server"],
             stdin=subprocess.PIPE,

@@ -24,6 +24,14 @@ def _candidates(case: Case) -> Iterator[Case]:
                 shape = (*case.input_shape[:axis], smaller, *case.input_shape[axis + 1 :])
                 yield replace(case, input_shape=shape)
     configuration = case.configuration
+    if isinstance(configuration.output_size, tuple):
+        for at, size in enumerate(configuration.output_size):
+            for smaller in (1, size - 1) if isinstance(size, int) else ():
+                if 0 < smaller < size:
+                    changed = (*configuration.output_size[:at], smaller, *configuration.output_size[at + 1 :])
+                    yield replace(case, configuration=replace(configuration, output_size=changed))
+    if configuration.keepdims is True:
+        yield replace(case, configuration=replace(configuration, keepdims=False))
     for name in ("window", "strides"):
         sizes = getattr(configuration, name)
         if not isinstance(sizes, tuple):

@@ -40,6 +40,32 @@ def parameter_names(factory: Callable[..., Any]) -> tuple[dict[str, str], bool, 
     return taken, takes_dtype, missing
 
 
+def default_of(factory: Callable[..., Any], name: str) -> Any:
+    """The default of a parameter; None where it has none."""
+    holders = [vars(base)["__init__"] for base in getattr(factory, "__mro__", ()) if "__init__" in vars(base)]
+    for holder in holders or [factory]:
+        for p in _parameters(holder):
+            if p.name == name:
+                return None if p.default is p.empty else p.default
+    return None
+
+
+def extra_arguments(factory: Callable[..., Any], known: set[str]) -> dict[str, int | float]:
+    """Numbers and flags that a layer class takes beyond the known arguments, each changed from its default."""
+    changed: dict[str, int | float] = {}
+    for base in getattr(factory, "__mro__", ()):
+        if base.__module__.startswith("keras."):
+            break
+        for p in _parameters(vars(base)["__init__"])[1:] if "__init__" in vars(base) else ():
+            if p.name in known or p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) or p.name in changed:
+                continue
+            if isinstance(p.default, bool):
+                changed[p.name] = not p.default
+            elif isinstance(p.default, int | float):
+                changed[p.name] = p.default + 1 if isinstance(p.default, int) else p.default * 1.5 + 0.125
+    return changed
+
+
 def _named_parameters(factory: Callable[..., Any]) -> tuple[dict[str, bool], bool]:
     """Every keyword to whether it is needed; a class passes `**kwargs` on to its base."""
     if not inspect.isclass(factory):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from poolaudit.configuration import PoolConfiguration
 from poolaudit.conformance.case import cast
-from poolaudit.conformance.numerics import as_float64, demand_same, shown, tolerance_of
+from poolaudit.conformance.numerics import as_float64, demand_same, shown
 from poolaudit.conformance.site_configuration import small_shape
 from poolaudit.conformance.violations import Violation
 from poolaudit.evidence.conformance import Counterexample, PropertyResult
@@ -19,7 +19,7 @@ from poolaudit.findings import CheckDoc, document_check
 from poolaudit.outcomes import Outcome
 from poolaudit.reference import pool
 from poolaudit.registry import Registry
-from poolaudit.subject.activations import SiteActivations
+from poolaudit.subject.activations import SiteActivations, told
 
 Array = NDArray[Any]
 HALVES = ("float16", "bfloat16")
@@ -42,7 +42,9 @@ class SiteUnderTest:
         seen = self.activations
         return PropertyResult(seen.name, name, outcome, mode, seen.dtype_policy, examples=seen.items, **more)
 
-    def failed(self, name: str, observed: str, expected: str, x: Array | None = None, mode: str = "eager") -> Any:
+    def failed(
+        self, name: str, observed: str, expected: str, x: Array | None = None, mode: str = "eager"
+    ) -> PropertyResult:
         """A failure with its counterexample."""
         seen = self.activations
         where = f"{seen.site.layer} {seen.config} on shape {seen.input_shape}, values {seen.lowest} to {seen.highest}"
@@ -100,7 +102,7 @@ def site_property(code: str) -> Callable[[Any], Any]:
     return register
 
 
-@site_property("PA112")
+@site_property("PA115")
 def site_activations_finite(site: SiteUnderTest) -> PropertyResult:
     """No NaN and no infinity goes into or comes out of the pooling site on the data.
 
@@ -124,13 +126,10 @@ def site_activations_finite(site: SiteUnderTest) -> PropertyResult:
     ]
     if not found:
         return site.result("site_activations_finite", Outcome.PASSED)
-    failure: PropertyResult = site.failed(
-        "site_activations_finite", f"{', '.join(found)} over {seen.items} items", "finite values only"
-    )
-    return failure
+    return site.failed("site_activations_finite", f"{', '.join(found)} over {seen.items} items", "finite values only")
 
 
-@site_property("PA113")
+@site_property("PA116")
 def site_window_fits(site: SiteUnderTest) -> PropertyResult | None:
     """Every window of the site reads at least one cell, and at least one window fits into the map.
 
@@ -144,29 +143,23 @@ def site_window_fits(site: SiteUnderTest) -> PropertyResult | None:
     if seen.input_shape is None or seen.output_shape is None:
         return None
     if 0 in seen.input_shape[1:]:
-        failure: PropertyResult = site.failed(
-            "site_window_fits", f"an empty map of shape {seen.input_shape}", "cells to pool over"
-        )
-        return failure
+        return site.failed("site_window_fits", f"an empty map of shape {seen.input_shape}", "cells to pool over")
     if configuration is not None and configuration.window is not None:
         problems = configuration.problems(seen.input_shape)
         if problems:
-            failure = site.failed("site_window_fits", "; ".join(problems), "a window that fits into the map")
-            return failure
+            return site.failed("site_window_fits", "; ".join(problems), "a window that fits into the map")
         if configuration.has_empty_window(seen.input_shape):
-            failure = site.failed("site_window_fits", "a window that reads padding only", "a cell in every window")
-            return failure
+            return site.failed("site_window_fits", "a window that reads padding only", "a cell in every window")
     if 0 in seen.output_shape[1:]:
-        failure = site.failed("site_window_fits", f"an empty output, {seen.output_shape}", "at least one output cell")
-        return failure
+        return site.failed("site_window_fits", f"an empty output, {seen.output_shape}", "at least one output cell")
     return site.result("site_window_fits", Outcome.PASSED)
 
 
-@site_property("PA114")
+@site_property("PA117")
 def site_half_precision_safe(site: SiteUnderTest) -> PropertyResult | None:
     """In half precision the site gives the right values over the range that the data produce.
 
-    Why: float16 ends at 65504 and a sum over a window gets there long before its mean does; bfloat16 counts to 256 only.
+    Why: float16 ends at 65504 and a sum over a window gets there long before its mean; bfloat16 counts to 256 only.
     How: The site runs on the recorded inputs with the largest value and the largest sum of magnitudes, and on a map
         filled with the largest value; the result is held against float64, rounded once, with three times the tolerance
         of the dtype. Sites that compute in float32 or float64 are not asked.
@@ -180,8 +173,7 @@ def site_half_precision_safe(site: SiteUnderTest) -> PropertyResult | None:
     if configuration is None or "has_formula" not in configuration.traits:
         if not seen.output_infinite and not seen.output_nan:
             return site.result(name, Outcome.SKIPPED, reason="what the layer computes is not known, so nothing says")
-        failure: PropertyResult = site.failed(name, "values that are not finite", "finite values")
-        return failure
+        return site.failed(name, "values that are not finite", "finite values")
     inputs = [x for x in seen.extremes if np.isfinite(as_float64(x)).all()]
     if seen.highest is not None and seen.lowest is not None and seen.input_shape is not None:
         largest = max(seen.highest, seen.lowest, key=abs)
@@ -195,16 +187,15 @@ def site_half_precision_safe(site: SiteUnderTest) -> PropertyResult | None:
             observed = site.run(x)
             demand_same(observed, expected, dtype, "", 3)
         except Violation as violation:
-            failure = site.failed(
+            return site.failed(
                 name, f"{violation.observed} from values up to {np.abs(as_float64(x)).max():g}", violation.expected, x
             )
-            return failure
         except Exception as error:  # the layer's own code
-            return site.result(name, Outcome.CRASHED, reason=_told(error))
+            return site.result(name, Outcome.CRASHED, reason=told(error))
     return site.result(name, Outcome.PASSED)
 
 
-@site_property("PA115")
+@site_property("PA118")
 def site_unknown_sizes(site: SiteUnderTest) -> PropertyResult | None:
     """With batch and spatial sizes left open, the site computes what it computes with known ones.
 
@@ -221,34 +212,29 @@ def site_unknown_sizes(site: SiteUnderTest) -> PropertyResult | None:
         return None
     x = cast(seen.extremes, seen.extremes.dtype.name)
     live = seen.live
-    channels = 1 if site.configuration is not None and site.configuration.data_format == "channels_first" else x.ndim - 1
+    channels = (
+        1 if site.configuration is not None and site.configuration.data_format == "channels_first" else x.ndim - 1
+    )
     shape = [size if axis == channels else None for axis, size in enumerate(x.shape)]
     try:
         expected = site.run(x)
     except Exception as error:  # the layer's own code
-        return site.result(name, Outcome.CRASHED, "eager", reason=_told(error))
+        return site.result(name, Outcome.CRASHED, "eager", reason=told(error))
     try:
-        function = tf.function(
-            lambda tensor: live(tensor), input_signature=[tf.TensorSpec(shape, x.dtype)], autograph=False
-        )
+        spec = tf.TensorSpec(shape, x.dtype)
+        function = tf.function(lambda tensor: live(tensor), autograph=False).get_concrete_function(spec)
         observed = site.run(x, function)
     except Exception as error:  # the layer's own code, or Keras's, says no
-        return site.result(name, Outcome.SKIPPED, mode, reason=f"the layer refuses open sizes: {_told(error)}")
+        return site.result(name, Outcome.SKIPPED, mode, reason=f"the layer refuses open sizes: {told(error)}")
     try:
         demand_same(observed, expected, seen.compute_dtype if seen.compute_dtype in _FLOATS else "float32", "")
     except Violation as violation:
-        told = f"{violation}: " if str(violation).startswith("at") else ""
-        failure: PropertyResult = site.failed(name, told + violation.observed, violation.expected, x, mode)
-        return failure
+        where = f"{violation}: " if str(violation).startswith("at") else ""
+        return site.failed(name, where + violation.observed, violation.expected, x, mode)
     return site.result(name, Outcome.PASSED, mode)
 
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
-
-
-def _told(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 
 def _expression(x: Array) -> str:

@@ -81,7 +81,12 @@ def _made_by_class(seen: SiteActivations, configuration: PoolConfiguration) -> b
         if missing:
             return False
         subject = LoadedSubject(
-            Subject(type(live).__name__, seen.layer), type(live), configuration.kind, configuration.rank, taken, takes_dtype
+            Subject(type(live).__name__, seen.layer),
+            type(live),
+            configuration.kind,
+            configuration.rank,
+            taken,
+            takes_dtype,
         )
         made = subject.build(configuration, seen.dtype_policy)
         return _settings(made) == _settings(live)

@@ -6,6 +6,7 @@ import inspect
 
 from poolaudit.conformance.inference import _data, _plain
 from poolaudit.conformance.loading import LoadedSubject
+from poolaudit.conformance.subjects import keras_pooling_layers
 
 _POOLING_OPERATIONS = frozenset(
     {"MaxPool", "MaxPoolV2", "MaxPool3D", "AvgPool", "AvgPool3D", "MaxPoolWithArgmax", "FractionalMaxPool"}
@@ -39,9 +40,46 @@ def takes_mask(loaded: LoadedSubject) -> bool:
 
 
 def delegates_to_pooling(loaded: LoadedSubject) -> bool:
-    """Whether the layer's graph holds one of TensorFlow's pooling operations."""
-    if loaded.subject.builtin:
+    """Whether the layer's graph holds one of TensorFlow's pooling operations, or it is or owns a pooling layer of
+    Keras.
+    """
+    if loaded.subject.builtin or operations_of(loaded) & _POOLING_OPERATIONS:
         return True
+    try:
+        layer = loaded.build(_plain(loaded), "float32")
+        inner = layer._flatten_layers()
+    except Exception:  # the user's constructor may raise anything, and no layer has no parts
+        return False
+    names = {subject.name for subject in keras_pooling_layers()}
+    bases = (base for part in inner for base in type(part).__mro__)
+    return any(base.__module__.startswith("keras.") and base.__name__ in names for base in bases)
+
+
+def sums_along_axes(loaded: LoadedSubject) -> bool:
+    """Whether the layer's graph holds a running sum."""
+    return "Cumsum" in operations_of(loaded)
+
+
+def announces_dtype(loaded: LoadedSubject) -> bool:
+    """Whether the layer announces its output's dtype itself; else Keras does, always the compute dtype."""
+    import keras
+
+    try:
+        layer = loaded.build(_plain(loaded), "float32")
+    except Exception:  # the user's constructor may raise anything
+        return True
+    announces = getattr(type(layer), "compute_output_spec", None)
+    return announces is not None and announces is not keras.layers.Layer.compute_output_spec
+
+
+def operations_of(loaded: LoadedSubject) -> frozenset[str]:
+    """Types of the operations in the layer's graph; empty where it cannot be traced."""
+    if loaded.operations is None:
+        loaded.operations = _traced_operations(loaded)
+    return loaded.operations
+
+
+def _traced_operations(loaded: LoadedSubject) -> frozenset[str]:
     import tensorflow as tf
 
     try:
@@ -49,8 +87,8 @@ def delegates_to_pooling(loaded: LoadedSubject) -> bool:
         x = tf.constant(_data((1, *(6,) * loaded.dims, 2)))
         graph = tf.function(lambda tensor: layer(tensor)).get_concrete_function(x).graph
     except Exception:  # what cannot be traced is not known to delegate
-        return False
+        return frozenset()
     operations = {operation.type for operation in graph.get_operations()}
     for function in graph.as_graph_def().library.function:
         operations |= {node.op for node in function.node_def}
-    return bool(operations & _POOLING_OPERATIONS)
+    return frozenset(operations)

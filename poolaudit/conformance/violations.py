@@ -36,3 +36,7 @@ class Refused(Exception):
 
 class NotApplicable(Exception):
     """The case says nothing about the property; another one must be drawn."""
+
+
+class Unjudged(NotApplicable):
+    """The property does not hold for a reason of the layer's construction, so it is reported as not judged."""

@@ -27,7 +27,8 @@ from poolaudit.errors import PoolauditError
 class Job:
     """One property on one subject in one mode and dtype; `property` is "" to have the subject described.
 
-    `flaw` narrows the property that demands refusals to one flaw, so that none hides another.
+    `flaw` narrows the property that demands refusals to one flaw, so that none hides another;
+    `avoid` names triggers of known divergences, cases with which are left out.
     """
 
     subject: Subject
@@ -38,11 +39,15 @@ class Job:
     seed: int = 0
     cases: tuple[Case, ...] | None = None
     flaw: str | None = None
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a worker found out about a subject; `problem` where it cannot be tried at all."""
+    """What a worker found out about a subject; `problem` where it cannot be tried at all.
+
+    `fatal` says that a signal or a time limit ended the process that tried.
+    """
 
     like: str = "unknown"
     dims: int = 2
@@ -51,9 +56,11 @@ class Description:
     is_layer: bool = True
     takes_mask: bool = False
     delegates: bool = False
+    announces_dtype: bool = True
     flaws: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str | None = None
+    fatal: bool = False
 
 
 class Bench:
@@ -78,7 +85,12 @@ class Bench:
 
     def describe(self, subject: Subject) -> Description:
         """Kind, rank and what can be given."""
-        from poolaudit.conformance.traits_of_layer import delegates_to_pooling, is_keras_layer, takes_mask
+        from poolaudit.conformance.traits_of_layer import (
+            announces_dtype,
+            delegates_to_pooling,
+            is_keras_layer,
+            takes_mask,
+        )
 
         try:
             loaded = self.loaded(subject)
@@ -94,6 +106,7 @@ class Bench:
             is_keras_layer(loaded),
             takes_mask(loaded),
             delegates_to_pooling(loaded),
+            announces_dtype(loaded),
             flaws_for(loaded),
             loaded.notes,
         )
@@ -103,7 +116,9 @@ class Bench:
         prop = all_properties().get(job.property)
         assert job.profile is not None
         loaded = self.loaded(job.subject)
-        return falsify(loaded, prop, job.mode, job.dtype, job.profile, job.seed, announce, job.cases, job.flaw)
+        return falsify(
+            loaded, prop, job.mode, job.dtype, job.profile, job.seed, announce, job.cases, job.flaw, job.avoid
+        )
 
 
 def serve_jobs(connection: Connection, bench: Bench) -> None:

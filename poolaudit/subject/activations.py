@@ -172,8 +172,7 @@ def _run(loaded: LoadedModel, inputs: Array, owners: Sequence[Any], tallies: dic
             try:
                 loaded.call(_constant(batch))
             except Exception as error:  # the model's own code runs here, and may raise anything
-                text = str(error).strip().splitlines()
-                return f"the model does not run eagerly ({type(error).__name__}: {text[0][:160] if text else ''})"
+                return f"the model does not run eagerly ({told(error)})"
     return None
 
 
@@ -272,7 +271,12 @@ def _config(owner: Any) -> dict[str, Any] | None:
         config = json.loads(text)
     except Exception:  # a custom layer's own code, or none at all
         return None
-    return config if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return None
+    policy = config.get("dtype")
+    if isinstance(policy, dict) and isinstance(policy.get("config"), dict) and "name" in policy["config"]:
+        config["dtype"] = policy["config"]["name"]
+    return config
 
 
 def _reference(layer: type) -> str | None:
@@ -291,6 +295,13 @@ def _reference(layer: type) -> str | None:
     except (ImportError, AttributeError):
         return None
     return f"{layer.__module__}:{name}" if found is layer else None
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line, past the line that Keras puts in front of every error in a layer."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Exception encountered when calling")] or lines
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _constant(batch: Array) -> Any:

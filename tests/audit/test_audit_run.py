@@ -19,12 +19,17 @@ from poolaudit.results import AuditResult, Provenance
 from poolaudit.store.results import encode_result
 
 
+# The search for counterexamples takes longer than all the rest; it runs where a test is about it.
+WITHOUT_SEARCH = ("geometry", "evaluation")
+
+
 @pytest.fixture(scope="module")
 def plan(trained_digits) -> AuditPlan:  # type: ignore[no-untyped-def]
     return AuditPlan(
         model=trained_digits.model_file,
         test=str(trained_digits.test_file),
         validation=str(trained_digits.validation_file),
+        budget="quick",
     )
 
 
@@ -147,6 +152,7 @@ def test_judging_again_measures_nothing(result: AuditResult) -> None:
     [
         ("evaluation", "poolaudit.evaluation.evaluate.evaluate"),
         ("geometry", "poolaudit.subject.sites.list_pooling_sites"),
+        ("conformance", "poolaudit.conformance.model.check_model"),
     ],
 )
 def test_a_crashing_stage_is_told_and_never_ready(
@@ -157,15 +163,17 @@ def test_a_crashing_stage_is_told_and_never_ready(
 
     monkeypatch.setattr(function, crash)
     told: list[Event] = []
-    crashed = run_audit(plan, told.append)
+    asked = tuple(dict.fromkeys((*WITHOUT_SEARCH, stage)))
+    crashed = run_audit(dataclasses.replace(plan, stages=asked), told.append)
     stages = {result.name: result for result in crashed.stages}
     assert stages.keys() == set(STAGES)
     for name, result in stages.items():
-        assert result.outcome is (Outcome.CRASHED if name == stage else Outcome.PASSED)
+        ran = Outcome.PASSED if name in asked else Outcome.SKIPPED
+        assert result.outcome is (Outcome.CRASHED if name == stage else ran)
     assert stages[stage].reason == "RuntimeError: a defect nobody foresaw"
     assert (crashed.evidence.geometry is None) is (stage == "geometry")
     assert (crashed.evidence.evaluation is None) is (stage == "evaluation")
-    assert crashed.verdict not in (Verdict.READY, Verdict.NEEDS_REVIEW)
+    assert crashed.verdict is not Verdict.READY
     assert any(f"The stage {stage!r} crashed" in reason for reason in crashed.decision.reasons)
     assert f"Stage {stage}" in [item.what for item in crashed.not_assessed]
     assert [event.outcome for event in told if isinstance(event, StageFinished) and event.stage == stage] == [
@@ -183,7 +191,9 @@ def test_a_stage_not_asked_for_is_skipped_with_a_reason(plan: AuditPlan) -> None
 
 def test_wrongly_scaled_data_stop_the_release(trained_digits) -> None:  # type: ignore[no-untyped-def]
     result = run_audit(
-        AuditPlan(model=trained_digits.model_file, test=str(trained_digits.folder / "test_255.npz"), stages=STAGES)
+        AuditPlan(
+            model=trained_digits.model_file, test=str(trained_digits.folder / "test_255.npz"), stages=WITHOUT_SEARCH
+        )
     )
     finding = next(f for f in result.findings if f.code == "PA210")
     assert finding.outcome is Outcome.FAILED
@@ -193,7 +203,7 @@ def test_wrongly_scaled_data_stop_the_release(trained_digits) -> None:  # type: 
 
 def test_a_model_that_refuses_other_scalings_can_be_audited(trained_digits) -> None:  # type: ignore[no-untyped-def]
     model = raising_model("above the allowed range", limit=1.5)
-    result = run_audit(AuditPlan(model=model, test=(trained_digits.x, trained_digits.y)))
+    result = run_audit(AuditPlan(model=model, test=(trained_digits.x, trained_digits.y), stages=WITHOUT_SEARCH))
     evaluation = result.evidence.evaluation
     assert evaluation is not None
     assert evaluation.input_scaling is not None

@@ -101,7 +101,8 @@ def saved_model(layer: LayerUnderTest, case: Case) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "export")
             model.export(path, verbose=False)
-            return np.asarray(tf.saved_model.load(path).serve(tf.constant(x)))
+            loaded = tf.saved_model.load(path)  # must stay alive while it runs: it owns the variables
+            return np.asarray(loaded.serve(tf.constant(x)))
 
     demand_same(layer.guarded("export", export), expected, case.dtype, "the exported model gives other values", 4)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from poolaudit.conformance.case import Case, cast
 from poolaudit.conformance.layer_under_test import LayerUnderTest
 from poolaudit.conformance.numerics import as_float64, demand_bitwise, demand_same, shown
 from poolaudit.conformance.property import layer_property
-from poolaudit.conformance.violations import NotApplicable, Violation
+from poolaudit.conformance.signature import extra_arguments
+from poolaudit.conformance.violations import NotApplicable, Refused, Violation
 
 
 @layer_property("PA190", needs_keras_layer=True, data=("normal",), cost="medium")
@@ -26,6 +28,15 @@ def configuration_round_trip(layer: LayerUnderTest, case: Case) -> None:
     False alarm: none known.
     """
     x = case.array()
+    if layer.subject.takes("data_format") and case.seed // 2 % 2 and case.configuration.data_format == "channels_last":
+        turned = layer.another(replace(case.configuration, data_format="channels_first"))
+        try:
+            turned.value(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+        except Refused:
+            pass  # a layer may know one data format only
+        else:
+            layer, x = turned, np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    _demand_extras_kept(layer)
     instance = layer.instance
     y = layer.value(x)
     layer.ran("copy = type(layer).from_config(layer.get_config())")
@@ -50,6 +61,31 @@ def configuration_round_trip(layer: LayerUnderTest, case: Case) -> None:
     demand_same(other.value(x), y, case.dtype, "a copy from the configuration gives another output")
     if str(copy.dtype_policy.name) != str(instance.dtype_policy.name):
         raise Violation(copy.dtype_policy.name, instance.dtype_policy.name, "the copy has another dtype policy")
+
+
+def _demand_extras_kept(layer: LayerUnderTest) -> None:
+    """Numbers and flags beyond the field's arguments, set to other than their defaults, must come back too."""
+    subject = layer.subject
+    for name, value in extra_arguments(subject.factory, set(subject.taken.values())).items():
+        given = subject.arguments(layer.configuration) | {name: value}
+        if subject.takes_dtype:
+            given["dtype"] = layer.dtype
+        try:
+            instance = subject.factory(**given)
+            kept = getattr(instance, name)
+        except Exception:  # the layer refuses the value, or stores it elsewhere
+            continue
+        if kept != value or not isinstance(kept, int | float):
+            continue
+        try:
+            copy = type(instance).from_config(json.loads(json.dumps(instance.get_config(), default=_plain)))
+        except Exception:  # judged with the defaults
+            continue
+        if getattr(copy, name, None) != value:
+            layer.ran(f"print('observed:', (layer).get_config().get({name!r}))")
+            raise Violation(
+                f"{name}={getattr(copy, name, None)!r}", f"{name}={value!r}", f"the configuration loses `{name}`"
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -124,14 +160,33 @@ def purity(layer: LayerUnderTest, case: Case) -> None:
     if "nonnegative_domain" in layer.traits:
         other = cast(np.abs(as_float64(other)), case.input_dtype)
     layer.value(other)
-    wider = np.concatenate([other, other[:, ::-1]], axis=1)
     if layer.configuration.data_format == "channels_last":
-        layer.value(wider)
+        wider = np.concatenate([other, other[:, ::-1]], axis=1)
+        used = layer.value(wider)
+        demand_same(
+            _fresh(layer, wider).value(wider),
+            used,
+            case.dtype,
+            "a layer that was called before differs from a fresh one",
+            4,
+        )
     if _takes_training(layer.instance):
         layer.value(other, training=True)
     demand_bitwise(layer.value(x), before, "earlier calls change the output")
     if not np.array_equal(kept, as_float64(x), equal_nan=True):
         raise Violation(shown(x), shown(kept), "the input was written to")
+
+
+def _fresh(layer: LayerUnderTest, x: np.ndarray) -> LayerUnderTest:
+    """A layer of the same settings and weights that has not been called."""
+    other = layer.another()
+    if layer.instance.weights:
+        if not other.instance.built:
+            layer.guarded("build", lambda: other.instance.build(x.shape))
+        if len(other.instance.get_weights()) != len(layer.instance.get_weights()):
+            raise NotApplicable
+        other.instance.set_weights(layer.instance.get_weights())
+    return other
 
 
 def _takes_training(instance: Any) -> bool:

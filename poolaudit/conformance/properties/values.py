@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from poolaudit.conformance.case import Case, cast
 from poolaudit.conformance.layer_under_test import LayerUnderTest
-from poolaudit.conformance.numerics import as_float64, demand_bitwise, demand_same, shown, tolerance_of
+from poolaudit.conformance.numerics import as_float64, demand_bitwise, demand_same, formula_dtype, shown, tolerance_of
 from poolaudit.conformance.property import layer_property
 from poolaudit.conformance.reading import extremes_of_windows, spatial_output
 from poolaudit.conformance.violations import NotApplicable, Violation
@@ -37,7 +38,8 @@ def oracle(layer: LayerUnderTest, case: Case) -> None:
     else:
         expected = pool(layer.configuration, x)
     # A value beyond the dtype's range in the definition is none of the layer's faults.
-    demand_same(y, cast(expected, case.input_dtype), case.dtype, "the values differ from the definition", 2.0)
+    dtype = formula_dtype(layer.configuration.known_kind.reduction, case.dtype)
+    demand_same(y, cast(expected, case.input_dtype), dtype, "the values differ from the definition", 2.0)
 
 
 def _nearest_median(layer: LayerUnderTest, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -78,8 +80,12 @@ def bounds(layer: LayerUnderTest, case: Case) -> None:
     if case.data == "half_maximum":
         x = cast(np.sign(case.generator(5).integers(0, 2, x.shape) - 0.5) * as_float64(x), case.input_dtype)
         if case.input_dtype in ("float32", "float64", "bfloat16") or "nonnegative_domain" in layer.traits:
-            # Sound layers sum float32 in float32; at 2**100 a sum of a window still fits.
-            x = cast(np.abs(as_float64(case.array())) ** 0.5, case.input_dtype)
+            # Sound layers sum float32 in float32; so far below the end a sum of powers of a window still fits.
+            powers = layer.configuration.p if layer.configuration.known_kind.reduction == "gem" else 2.0
+            x = cast(np.abs(as_float64(case.array())) ** (0.75 / max(powers, 2.0)), case.input_dtype)
+            if case.input_dtype == "float16":
+                # Far within float16, but the squares are not.
+                x = cast(np.where(case.generator(5).integers(0, 2, x.shape) == 1, 2000.0, 1.0), "float16")
     y = as_float64(layer.value(x))
     low, high = extremes_of_windows(layer.configuration, as_float64(x))
     if y.shape != low.shape:
@@ -146,8 +152,8 @@ def scale(layer: LayerUnderTest, case: Case) -> None:
     """
     x = case.array()
     a = float(2.0 ** int(case.generator(2).integers(-6, 10)))
-    if layer.configuration.known_kind.reduction in ("gem", "stochastic"):
-        a = float(2.0 ** int(case.generator(2).integers(0, 5)))  # gem clips at an epsilon
+    if layer.configuration.known_kind.reduction in ("gem", "rms", "stochastic"):
+        a = float(2.0 ** int(case.generator(2).integers(0, 5)))  # these clip at, or add, an epsilon
     y = as_float64(layer.value(x))
     scaled = as_float64(layer.value(cast(as_float64(x) * a, case.input_dtype)))
     demand_same(scaled / a, y, case.dtype, f"f({a} x) is not {a} f(x)", 4)
@@ -245,3 +251,46 @@ def duality(layer: LayerUnderTest, case: Case) -> None:
     other = "min" if layer.configuration.kind == "max" else "max"
     dual = replace(layer.configuration, kind=other)
     demand_bitwise(-as_float64(layer.value(-x)), pool(dual, x), "f(-x) is not the negative of the other extreme")
+
+
+@layer_property("PA112", data=("permutation", "normal"), layouts=("windowed", "adaptive"), cost="medium")
+def scalar_sizes(layer: LayerUnderTest, case: Case) -> None:
+    """One integer for a size means that size on every axis.
+
+    Why: most networks say `pool_size=2`; a layer tried with tuples alone may index an integer, or use it on one axis.
+    How: the layer built with integers against the layer built with tuples of equal entries.
+    Do: make tuples of integers in the constructor.
+    False alarm: none known; a layer that takes only one of the two is not accused.
+    """
+    configuration = case.configuration
+    if layer.subject.scalar or "window" in layer.subject.fixed:
+        raise NotApplicable
+    tuples: dict[str, Any] = {}
+    integers: dict[str, Any] = {}
+    for name in ("window", "strides", "output_size"):
+        sizes = getattr(configuration, name)
+        if sizes is not None:
+            smallest = min(sizes)
+            tuples[name], integers[name] = (smallest,) * configuration.rank, smallest
+    if not tuples:
+        raise NotApplicable
+    x = case.array()
+    expected = layer.another(replace(configuration, **tuples)).value(x)
+    found = layer.another(replace(configuration, **integers)).value(x)
+    demand_same(found, expected, case.dtype, "one integer gives another result than the same size on every axis", 2)
+
+
+@layer_property("PA113", data=("permutation", "normal"))
+def finite_output(layer: LayerUnderTest, case: Case) -> None:
+    """Finite activations of moderate size give finite outputs.
+
+    Why: an exponential or a power without scaling overflows on the first bright image, and NaN ends the training.
+    How: values up to 200 in magnitude; exp(89) is beyond float32.
+    Do: subtract the window's maximum before an exponential.
+    False alarm: none known.
+    """
+    x = as_float64(case.array())
+    x = cast(x * (200 / np.abs(x).max(initial=1e-3)), case.input_dtype)
+    y = as_float64(layer.value(x))
+    if not np.isfinite(y).all():
+        raise Violation(shown(y), f"finite values for {shown(x)}", "finite input gives values that are not finite")

@@ -1,0 +1,50 @@
+"""What a case must have for a known divergence to be its explanation, and what is left out when it is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from poolaudit.conformance.case import Case
+
+
+def _window_exceeds_input(case: Case) -> bool:
+    configuration = case.configuration
+    if configuration.layout != "windowed" or not isinstance(configuration.window, tuple):
+        return False
+    sizes = configuration.spatial_shape(case.input_shape)
+    return any(isinstance(k, int) and k > n for k, n in zip(configuration.window, sizes, strict=False))
+
+
+def _one_adaptive_output(case: Case) -> bool:
+    configuration = case.configuration
+    if configuration.layout != "adaptive" or not isinstance(configuration.output_size, tuple):
+        return False
+    sizes = configuration.spatial_shape(case.input_shape)
+    return 1 in configuration.output_size or 1 in sizes
+
+
+def _strides_beyond_input(case: Case) -> bool:
+    configuration = case.configuration
+    if configuration.layout != "windowed" or configuration.padding != "same":
+        return False
+    sizes = configuration.spatial_shape(case.input_shape)
+    axes = zip(configuration.effective_window, configuration.effective_strides, sizes, strict=False)
+    return any(
+        isinstance(s, int) and s > 0 and (-(-n // s) - 1) * s + k - n <= -2 for k, s, n in axes if isinstance(k, int)
+    )
+
+
+TRIGGERS: dict[str, Callable[[Case], bool]] = {
+    "window_exceeds_input": _window_exceeds_input,
+    "one_adaptive_output": _one_adaptive_output,
+    "strides_beyond_input": _strides_beyond_input,
+    "same_padding": lambda case: case.configuration.padding == "same",
+    "ties": lambda case: case.data not in ("permutation", "normal"),
+    "empty_batch": lambda case: 0 in case.input_shape[:1],
+}
+"""Names that entries of `known_divergences.toml` may give as `trigger`."""
+
+
+def triggered(case: Case, names: Collection[str]) -> bool:
+    """Whether the case has one of the features."""
+    return any(TRIGGERS[name](case) for name in names)
