@@ -135,15 +135,22 @@ def conformance(layer: Any, **options: Any) -> Callable[[Callable[..., Any]], Ca
 
 @pytest.fixture
 def conformance_result(request: pytest.FixtureRequest) -> list[PropertyResult]:
-    """The results of one property of one layer, judged; only for tests decorated with `conformance`."""
+    """The results of one property of one layer; only for tests decorated with `conformance`."""
     item = getattr(request, "param", None)
     if not isinstance(item, _Item):
         pytest.fail(
             "the fixture `conformance_result` belongs to tests decorated with poolaudit.pytest_plugin.conformance"
         )
-    found = item.run.of(item.name)
-    _judge(item, found)
-    return found
+    return item.run.of(item.name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Judges an item before its function runs: a property that does not hold is a failure, not an error of setup."""
+    callspec = getattr(pyfuncitem, "callspec", None)
+    item = callspec.params.get("conformance_result") if callspec is not None else None
+    if isinstance(item, _Item):
+        _judge(item, item.run.of(item.name))
 
 
 def _judge(item: _Item, found: list[PropertyResult]) -> None:
@@ -152,7 +159,10 @@ def _judge(item: _Item, found: list[PropertyResult]) -> None:
         if own:
             pytest.xfail(item.expected_failure)
         if item.strict:
-            pytest.fail(f"{item.name} was expected to fail ({item.expected_failure}) and does not; remove the entry")
+            pytest.fail(
+                f"{item.name} was expected to fail ({item.expected_failure}) and does not; remove the entry",
+                pytrace=False,
+            )
     if own:
         pytest.fail("\n\n".join(_told(r) for r in own), pytrace=False)
     known = [r for r in found if r.known_divergence is not None]

@@ -201,8 +201,7 @@ def _check(
 ) -> ConformanceResult:
     started = time.monotonic()
     profile = profile_named(profile_name)
-    if len(subjects) >= _SWEEP:
-        profile = replace(profile, examples={cost: (n + 1) // 2 for cost, n in profile.examples.items()}, shrinks=60)
+    budgets = {subject: _budget(profile, subject, len(subjects)) for subject in subjects}
     registry = all_properties()
     if properties is not None and not isinstance(properties, Mapping):
         properties = tuple(properties)
@@ -226,10 +225,10 @@ def _check(
             if description.problem is not None:
                 results.append(_unusable(subject, description))
                 continue
-            tasks += plan(subject, description, profile, by_subject[subject], cases, modes)
+            tasks += plan(subject, description, budgets[subject], by_subject[subject], cases, modes)
         results += [task.skipped for task in tasks if task.skipped is not None]
         jobs = [
-            Job(task.subject, task.property, task.mode, task.dtype, profile, seed, cases, task.flaw)
+            Job(task.subject, task.property, task.mode, task.dtype, budgets[task.subject], seed, cases, task.flaw)
             for task in tasks
             if task.skipped is None
         ]
@@ -307,6 +306,17 @@ def _explained(
     if entry is None:
         return replace(result, known_divergence=unlisted or None), ""
     return replace(result, known_divergence=entry.identifier), entry.trigger
+
+
+def _budget(profile: Profile, subject: Subject, subjects: int) -> Profile:
+    """Half the examples where many are tried; a quarter for operations, whose kernels are those of Keras's layers."""
+    if subjects < _SWEEP:
+        return profile
+    operation = subject.builtin and subject.name.startswith("tf.nn.")
+    part = 4 if operation else 2
+    fewer = {cost: max(1, -(-n // part)) for cost, n in profile.examples.items()}
+    dtypes = min(2, profile.dtypes) if operation else profile.dtypes
+    return replace(profile, examples=fewer, shrinks=min(profile.shrinks, 20 * (4 - part // 2)), dtypes=dtypes)
 
 
 def _unusable(subject: Subject, description: Description) -> PropertyResult:

@@ -154,7 +154,8 @@ class Engine:
     def _overdue(self, worker: Worker) -> Verdict | None:
         assert worker.job is not None
         seconds = all_properties().get(worker.job.property).hang_seconds or self.profile.hang_seconds
-        if time.monotonic() - worker.heard < (seconds if worker.last_case else 4 * self.profile.hang_seconds):
+        limit = seconds if worker.last_case else 4 * self.profile.hang_seconds
+        if time.monotonic() - worker.heard < limit or worker.starved(limit):
             return None
         worker.end(kill=True)
         if worker.last_case is None:

@@ -104,7 +104,7 @@ def falsify(
         designed = _first_classic(subject, prop, run_mode, dtype, profile, attempt)
         if designed is not None:
             _shrink_classic(subject, prop, run_mode, designed, profile, announce, search, avoid)
-        elif search.found is None:
+        elif search.found is None and (profile.examples[_cost(prop, run_mode)] or prop.cases == "invalid"):
             _hypothesis_run(subject, prop, run_mode, dtype, profile, seed, attempt, flaw)
     return _verdict(subject, prop, mode, dtype, search)
 

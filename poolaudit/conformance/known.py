@@ -101,8 +101,9 @@ class KnownDivergence:
         installed = _version_numbers(_installed(self.package))
         if self.since and installed < _version_numbers(self.since):
             return False
-        if self.until and installed > _version_numbers(self.until):
-            return False
+        last = _version_numbers(self.until)
+        if self.until and installed[: len(last)] > last:
+            return False  # "2.21" stands for all its patch releases
         kernels = kernels_in_use()
         if mode == KERNEL_MODE:
             kernels = "plain" if kernels == "onednn" else "onednn"

@@ -189,6 +189,8 @@ def is_deliberate(error: BaseException) -> bool:
 
     if isinstance(error, TypeError) and any(word in str(error) for word in ("NoneType", "SymbolicTensor")):
         return False  # arithmetic with a size that is not known: an accident
+    if type(error).__name__ == "ConverterError":
+        return True  # TFLite's way to say that it cannot
     return isinstance(error, ValueError | TypeError | NotImplementedError | tf.errors.OpError)
 
 

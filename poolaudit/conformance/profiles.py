@@ -37,8 +37,8 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     "quick": Profile(
         "quick",
-        {"cheap": 12, "medium": 6, "trace": 2, "compile": 2, "slow": 1},
-        {"cheap": 8, "medium": 6, "trace": 2, "compile": 1, "slow": 0},
+        {"cheap": 12, "medium": 6, "trace": 2, "compile": 2, "slow": 0},
+        {"cheap": 8, "medium": 6, "trace": 2, "compile": 1, "slow": 1},
         2,
         ("eager", "graph_unknown_sizes"),
         60,
@@ -48,8 +48,8 @@ PROFILES: dict[str, Profile] = {
     ),
     "standard": Profile(
         "standard",
-        {"cheap": 40, "medium": 20, "trace": 6, "compile": 3, "slow": 3},
-        {"cheap": 20, "medium": 12, "trace": 5, "compile": 2, "slow": 1},
+        {"cheap": 40, "medium": 20, "trace": 6, "compile": 3, "slow": 1},
+        {"cheap": 20, "medium": 12, "trace": 5, "compile": 2, "slow": 2},
         4,
         ("eager", "graph", "graph_unknown_sizes", "xla"),
         150,

@@ -144,11 +144,27 @@ class Worker:
         self.last_case: Case | None = None
         self.heard = time.monotonic()
         self._ended = False
+        self._mark = (self.heard, 0.0)
 
     def start(self, job: Job) -> None:
         """Sends a job."""
         self.job, self.last_case, self.heard = job, None, time.monotonic()
         self.connection.send(job)
+
+    def starved(self, limit: float) -> bool:
+        """Whether it works, but on a machine so busy that it has not had its time yet; at most for five times as long.
+
+        A call that hangs either sleeps or has used the whole limit by itself.
+        """
+        waited = time.monotonic() - self.heard
+        if waited > 5 * limit:
+            return False
+        if self._mark[0] != self.heard:
+            self._mark = (self.heard, _processor_seconds(self.process))
+            return waited < limit + 1.0
+        used = _processor_seconds(self.process) - self._mark[1]
+        beyond = waited - limit
+        return used < limit / 2 and used > 0.02 * beyond
 
     def end(self, kill: bool = False) -> int:
         """Closes the line and waits; the exit status."""
@@ -159,6 +175,15 @@ class Worker:
         if kill:
             os.kill(self.process, signal.SIGKILL)
         return self.server.reap(self.process)
+
+
+def _processor_seconds(process: int) -> float:
+    """User and system time of a process; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def signal_name(status: int) -> str | None:

@@ -46,7 +46,9 @@ NO_VALIDATION = (
     "no validation data were given; a threshold chosen on the test split would flatter itself on the same items"
 )
 NO_PROBABILITIES = "the predictions hold labels only, no probabilities"
-NOT_NORMALISED = "the class scores are no probabilities (independent sigmoids or margins), so what they would mean as such is unknown"
+NOT_NORMALISED = (
+    "the class scores are no probabilities (independent sigmoids or margins), so what they mean as such is unknown"
+)
 
 Progress = Callable[[int, int, str], None]
 

@@ -18,7 +18,6 @@ from poolaudit.policy import Policy
 from poolaudit.results import AuditResult, Provenance
 from poolaudit.store.results import encode_result
 
-
 # The search for counterexamples takes longer than all the rest; it runs where a test is about it.
 WITHOUT_SEARCH = ("geometry", "evaluation")
 

@@ -133,7 +133,7 @@ def test_labels_alone_leave_ranking_and_calibration_unassessed_with_the_reason()
 def test_scores_that_are_no_distribution_are_ranked_but_not_calibrated():
     evidence = evaluate(replace(predictions(classes=3), normalised=False))
     assert evidence.calibration is None
-    assert "do not sum to 1" in evidence.log_loss.reason
+    assert "no probabilities" in evidence.log_loss.reason
     assert evidence.per_class[0].roc_auc.value is not None
     assert evidence.not_assessed[0].what == "log loss and calibration"
 

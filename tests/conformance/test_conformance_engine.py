@@ -1,0 +1,136 @@
+"""The engine from end to end: results, counterexamples, signals, hangs, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from poolaudit.configuration import PoolConfiguration
+from poolaudit.conformance import (
+    ConformanceResult,
+    check_cases,
+    check_layer,
+    check_layers,
+    keras_pooling_layers,
+    replay,
+)
+from poolaudit.conformance.case import Case
+from poolaudit.conformance.profiles import PROFILES
+from poolaudit.conformance.subjects import subject_of
+from poolaudit.errors import InvalidInputError
+from poolaudit.outcomes import Outcome
+
+CASE_PROPERTIES = ("oracle", "locality", "gradient_mass")
+
+
+EXAMPLES = {
+    "OffByOneAverage1D": ("average", 1, CASE_PROPERTIES),
+    "SoundMax2D": ("max", 2, ("nan_propagation", "oracle")),
+    "DyingGlobalMax1D": ("global_max", 1, ("locality",)),
+    "ObscureMax2D": ("max", 2, ("oracle", "valid_accepted", "locality")),
+    "NeedsAnArgument2D": ("max", 2, ("oracle", "valid_accepted", "locality")),
+}
+
+
+def attack(*names: str) -> ConformanceResult:
+    """One run for several layers, so that TensorFlow is imported once."""
+    subjects = [subject_of(f"conformance_examples:{name}", *EXAMPLES[name][:2], name) for name in names]
+    return check_layers(subjects, profile="quick", properties={name: EXAMPLES[name][2] for name in names})
+
+
+@pytest.fixture(scope="module")
+def attacked() -> dict[str, ConformanceResult]:
+    """The results on each of the layers."""
+    result = attack(*EXAMPLES)
+    return {
+        name: dataclasses.replace(result, results=tuple(r for r in result.results if r.layer == name))
+        for name in EXAMPLES
+    }
+
+
+@pytest.fixture
+def off_by_one(attacked) -> ConformanceResult:
+    return attacked["OffByOneAverage1D"]
+
+
+def test_a_wrong_divisor_is_caught_and_shrunk(off_by_one) -> None:
+    failures = {(result.property, result.dtype): result for result in off_by_one.failures}
+    found = failures["oracle", "float32"]
+    assert found.counterexample is not None
+    assert "shape (1, 1, 1)" in found.counterexample.configuration
+    assert ("gradient_mass", "float32") in failures
+    assert ("locality", "float32") not in failures
+
+
+def test_the_same_seed_gives_the_same_counterexample(off_by_one) -> None:
+    again = attack("OffByOneAverage1D")
+    assert again.results == off_by_one.results
+
+
+def test_a_script_replays_with_observed_against_expected(off_by_one) -> None:
+    found = next(result for result in off_by_one.failures if result.property == "oracle")
+    assert found.counterexample is not None
+    # The class lives beside the tests; for the script it must be importable, as the user's is.
+    import os
+    from pathlib import Path
+
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    try:
+        told = replay(found.counterexample)
+    finally:
+        del os.environ["PYTHONPATH"]
+    assert "observed:" in told
+    assert "expected:" in told
+
+
+def test_a_layer_that_delegates_is_not_charged_with_the_framework(attacked) -> None:
+    result = attacked["SoundMax2D"]
+    assert result.failures == ()
+    assert {found.property for found in result.known} <= {"nan_propagation"}
+
+
+def test_a_signal_is_a_failure_with_its_name_and_a_small_case(attacked) -> None:
+    (found,) = attacked["DyingGlobalMax1D"].failures
+    assert found.counterexample is not None
+    assert "SIGFPE" in found.counterexample.observed
+    assert "(1, 7, 2)" in found.counterexample.configuration
+
+
+def test_a_hanging_case_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROFILES, "quick", dataclasses.replace(PROFILES["quick"], hang_seconds=4.0, batch_seconds=3.0))
+    result = check_layer(
+        "conformance_examples:HangingGlobalMax1D", "global_max", 1, profile="quick", properties=("locality",)
+    )
+    (found,) = result.failures
+    assert found.counterexample is not None
+    assert "no result after" in found.counterexample.observed
+
+
+@pytest.mark.parametrize(("layer", "words"), [("ObscureMax2D", "crashes"), ("NeedsAnArgument2D", "wavelength")])
+def test_a_layer_that_cannot_run_is_never_passed(layer: str, words: str, attacked) -> None:
+    result = attacked[layer]
+    assert result.results
+    assert not any(found.outcome is Outcome.PASSED for found in result.results)
+    assert any(found.reason and words in found.reason for found in result.results)
+
+
+def test_given_cases_are_tried_and_nothing_else() -> None:
+    site = Case(PoolConfiguration("max", 2, (2, 2)), (1, 6, 6, 3), seed=1, value_range=(-4.0, 9.0))
+    result = check_cases("keras.layers.MaxPooling2D", (site,), properties=("oracle", "locality"))
+    assert result.failures == ()
+    assert {found.examples for found in result.results} == {1}
+
+
+def test_keras_has_18_pooling_layers() -> None:
+    import keras
+
+    subjects = keras_pooling_layers()
+    assert len(subjects) == 18
+    assert all(hasattr(keras.layers, subject.name) for subject in subjects)
+
+
+@pytest.mark.parametrize("wrong", [{"like": "maxx"}, {"profile": "fast"}, {"dims": 4}, {"properties": ["orakle"]}])
+def test_wrong_arguments_are_refused(wrong) -> None:
+    with pytest.raises(InvalidInputError):
+        check_layer("keras.layers.MaxPooling2D", **wrong)
