@@ -36,7 +36,7 @@ def _metrics(
     quiet: running.Quiet = False,
 ) -> int:
     from poolaudit.audit import AuditPlan, run_audit
-    from poolaudit.report.charts.chart import warm_up
+    from poolaudit.report.charts.renderer import renderer_process
     from poolaudit.store.atomic import make_output_folder
 
     plan = AuditPlan(
@@ -49,10 +49,10 @@ def _metrics(
         command=running.command_line(),
     )
     make_output_folder(out)
-    warm_up()
     listener = running.progress_listener(quiet=quiet)
-    try:
-        result = run_audit(plan, listener)
-    finally:
-        running.close(listener)
-    return running.finish(result, out, as_json=as_json, quiet=quiet)
+    with renderer_process():
+        try:
+            result = run_audit(plan, listener)
+        finally:
+            running.close(listener)
+        return running.finish(result, out, as_json=as_json, quiet=quiet)

@@ -78,13 +78,14 @@ def classes_are_in_the_models_order(evidence: Evidence, policy: Policy) -> Judge
 
 def other_order(evaluation: EvaluationEvidence) -> OtherOrder | None:
     """The best renaming of the predicted classes; None where the classes as they are fit best."""
-    from scipy.optimize import linear_sum_assignment
-
     counts = np.array(evaluation.confusion, dtype=np.float64)
     present = counts.sum(axis=1) > 0
     shares = np.divide(counts, counts.sum(axis=1, keepdims=True), out=np.zeros_like(counts), where=present[:, None])
     if np.trace(shares) / present.sum() >= 1.0 - _GAIN_THAT_TELLS:
         return None
+    # Imported here: it costs a good model, which never comes this far, a quarter of a second.
+    from scipy.optimize import linear_sum_assignment
+
     predicted, truth = linear_sum_assignment(-shares.T)
     if (predicted == truth).all():
         return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import markupsafe
+
+from poolaudit.report.charts.renderer import to_svg
 
 INK, MUTED, GRID = "#1b2733", "#5b6b7b", "#dfe5ea"
 BLUE, ORANGE, RED, GREY = "#1f5fa8", "#b45309", "#b3261e", "#8896a3"
@@ -66,9 +67,7 @@ def render_svg(chart: Any) -> markupsafe.Markup:
     Raises:
         ValueError: The SVG holds anything that could act. Vega escapes text, so this means a changed renderer.
     """
-    import vl_convert
-
-    svg: str = vl_convert.vegalite_to_svg(_legible(chart.configure(**_CONFIG).to_dict(validate=False)))
+    svg = to_svg(_legible(chart.configure(**_CONFIG).to_dict(validate=False)))
     require_inert(svg)
     # The page gives the picture one text alternative; Vega's own roles would be read out mark by mark.
     svg = re.sub(r' (aria-[a-z]+|role)="[^"]*"', "", svg)
@@ -76,17 +75,6 @@ def render_svg(chart: Any) -> markupsafe.Markup:
         r'^<svg ([^>]*?)width="(\d+)" height="(\d+)"', r'<svg \1width="\2" height="\3" aria-hidden="true"', svg
     )
     return markupsafe.Markup(svg)
-
-
-def warm_up() -> None:
-    """Starts the renderer in the background; its first picture costs as much as a million predictions."""
-
-    def draw_nothing() -> None:
-        import altair as alt
-
-        render_svg(alt.Chart(alt.InlineData(values=[])).mark_point())
-
-    threading.Thread(target=draw_nothing, name="chart renderer", daemon=True).start()
 
 
 def legible(text: str) -> str:
