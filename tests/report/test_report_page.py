@@ -235,11 +235,10 @@ def test_a_picture_that_could_act_is_refused(part: str) -> None:
         require_inert(f"<svg><g>{part}</g></svg>")
 
 
-@pytest.mark.parametrize("mark", [{"href": "javascript:alert(1)"}, {"url": "data:image/png;base64,AAAA"}])
-def test_links_and_images_never_come_through(mark: dict[str, str]) -> None:
-    chart = alt.Chart(alt.InlineData(values=[{"x": 1}]))
-    with pytest.raises(ValueError, match=r"active content|conversion failed"):
-        render_svg((chart.mark_image(**mark) if "url" in mark else chart.mark_point(**mark)).encode(x="x:Q"))
+def test_links_never_come_through() -> None:
+    chart = alt.Chart(alt.InlineData(values=[{"x": 1}])).mark_point(href="javascript:alert(1)")
+    with pytest.raises(ValueError, match="active content"):
+        render_svg(chart.encode(x="x:Q"))
 
 
 def test_a_picture_with_hostile_labels_is_not_refused() -> None:
