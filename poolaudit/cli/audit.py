@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from poolaudit.cli import running
-from poolaudit.cli.quiet import import_tensorflow
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +51,7 @@ def _audit(
     as_json: running.Json = False,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import STAGES, AuditPlan, run_audit
+    from poolaudit.audit import STAGES, AuditPlan
     from poolaudit.store.atomic import make_output_folder
 
     plan = AuditPlan(
@@ -71,10 +70,4 @@ def _audit(
         command=running.command_line(),
     )
     make_output_folder(out)
-    listener = running.progress_listener(quiet=quiet)
-    try:
-        import_tensorflow()
-        result = run_audit(plan, listener)
-    finally:
-        running.close(listener)
-    return running.finish(result, out, as_json=as_json, quiet=quiet)
+    return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet)

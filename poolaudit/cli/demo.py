@@ -45,7 +45,7 @@ def _demo(
     seed: running.Seed = 0,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.audit import AuditPlan
     from poolaudit.store.atomic import make_output_folder
 
     make_output_folder(out)
@@ -61,22 +61,16 @@ def _demo(
         command = f"poolaudit audit {folder.name}/model.keras --test {folder.name}/test.npz --budget quick"
         if case.positive:
             command += f" --positive {case.positive}"
-        listener = running.progress_listener(quiet=quiet)
-        try:
-            result = run_audit(
-                AuditPlan(
-                    model=folder / "model.keras",
-                    test=str(folder / "test.npz"),
-                    positive=case.positive,
-                    budget="quick",
-                    seed=seed,
-                    title=case.title,
-                    command=command,
-                ),
-                listener,
-            )
-        finally:
-            running.close(listener)
+        plan = AuditPlan(
+            model=folder / "model.keras",
+            test=str(folder / "test.npz"),
+            positive=case.positive,
+            budget="quick",
+            seed=seed,
+            title=case.title,
+            command=command,
+        )
+        result = running.run(plan, quiet=quiet)
         reports.append(running.write_result(result, folder))
         if not quiet:
             typer.echo(running.summary(result) + "\n")

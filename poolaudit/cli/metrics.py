@@ -35,7 +35,7 @@ def _metrics(
     as_json: running.Json = False,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.audit import AuditPlan
     from poolaudit.report.charts.renderer import renderer_process
     from poolaudit.store.atomic import make_output_folder
 
@@ -49,10 +49,5 @@ def _metrics(
         command=running.command_line(),
     )
     make_output_folder(out)
-    listener = running.progress_listener(quiet=quiet)
     with renderer_process():
-        try:
-            result = run_audit(plan, listener)
-        finally:
-            running.close(listener)
-        return running.finish(result, out, as_json=as_json, quiet=quiet)
+        return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet)

@@ -8,16 +8,20 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.events import Event, Listener, StageFinished, StageProgress, StageStarted, silent
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.verdict import fails_release
 from poolaudit.policy import Policy, load_policy
 from poolaudit.results import AuditResult
+
+if TYPE_CHECKING:
+    from poolaudit.audit import AuditPlan
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for report.html and result.json.")]
 PolicyFile = Annotated[
@@ -62,6 +66,19 @@ def write_result(result: AuditResult, out: Path) -> Path:
     html = render_html(result).encode(errors="replace")
     write_together({out / "result.json": encode_result(result), out / "report.html": html})
     return out / "report.html"
+
+
+def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
+    """Runs the plan with progress on the screen, which is taken off again whatever happens."""
+    from poolaudit.audit import run_audit
+
+    listener = progress_listener(quiet=quiet)
+    try:
+        if plan.model is not None:
+            import_tensorflow()
+        return run_audit(plan, listener)
+    finally:
+        close(listener)
 
 
 def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool) -> int:
