@@ -97,7 +97,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """A finished audit: plain, frozen, versioned data that survives a JSON round trip unchanged."""
+    """A finished audit: plain, frozen, versioned data that survives a JSON round trip unchanged.
+
+    Attributes:
+        scope: "audit", or the one stage that a command of its own ran ("conformance", "geometry", ...).
+    """
 
     schema_version: int
     title: str
@@ -109,3 +113,4 @@ class AuditResult:
     evidence: Evidence
     policy: Policy
     provenance: Provenance
+    scope: str = "audit"

@@ -28,6 +28,7 @@ def _audit(
     validation: Annotated[
         str | None, typer.Option("--validation", help="Data to choose a threshold on; never the test data.")
     ] = None,
+    train: Annotated[str | None, typer.Option("--train", help="The data the model was trained on.")] = None,
     positive: running.Positive = None,
     classes: Annotated[
         str | None, typer.Option("--classes", help="Class names in the order of the model's outputs, with commas.")
@@ -58,6 +59,7 @@ def _audit(
         model=model,
         test=test,
         validation=validation,
+        train=train,
         positive=positive,
         class_names=running.parse_names(classes),
         resize=running.parse_size(resize),

@@ -11,6 +11,7 @@ import typer
 
 from poolaudit.cli import running
 from poolaudit.cli.quiet import import_tensorflow
+from poolaudit.results import Evidence
 
 if TYPE_CHECKING:
     from poolaudit.conformance import ConformanceResult
@@ -65,7 +66,7 @@ def _check(
     out: running.Out = running.DEFAULT_OUT,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import judge_layers
+    from poolaudit.audit import judge_part
     from poolaudit.store.atomic import make_output_folder
 
     if replay_file is not None:
@@ -83,8 +84,9 @@ def _check(
         running.close(listener)
     if json_file is not None:
         _write_json(result, None if to_standard_output else json_file)
-    judged = judge_layers(
-        result.results,
+    judged = judge_part(
+        "conformance",
+        Evidence(conformance=result.results),
         title=title or ", ".join(layers),
         policy=chosen,
         seed=seed,

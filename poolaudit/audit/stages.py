@@ -1,0 +1,164 @@
+"""The stages of an audit, in order: each reads the subject and returns evidence, a field of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poolaudit.audit.plan import STAGES, AuditPlan
+from poolaudit.audit.subject import Subject
+from poolaudit.errors import InvalidInputError
+from poolaudit.evidence.conformance import PropertyResult
+from poolaudit.evidence.evaluation import EvaluationEvidence, InputScaling
+from poolaudit.evidence.geometry import GeometryEvidence
+from poolaudit.results import Evidence
+
+if TYPE_CHECKING:
+    from poolaudit.subject.heads import Head
+    from poolaudit.subject.models import LoadedModel
+    from poolaudit.subject.predictions import Predictions
+    from poolaudit.subject.splits import DataSplit
+
+
+class StageSkipped(Exception):
+    """A stage cannot say anything about this subject; its message is the reason the reader sees."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage can read.
+
+    Attributes:
+        evidence: Of the stages before this one.
+        tell: Takes steps done, steps in all, and the step in words.
+    """
+
+    plan: AuditPlan
+    subject: Subject
+    evidence: Evidence
+    tell: Callable[[int, int, str], None]
+
+    @property
+    def model(self) -> LoadedModel:
+        assert self.subject.model is not None
+        return self.subject.model
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage; `run` returns the field of `Evidence` that bears the stage's name.
+
+    Attributes:
+        needs_model: It looks into the model itself; an audit of predictions alone does not list it.
+    """
+
+    name: str
+    run: Callable[[StageContext], Any]
+    needs_model: bool
+
+
+def _geometry(context: StageContext) -> GeometryEvidence:
+    from poolaudit.subject.sites import list_pooling_sites
+
+    model, test = context.model, context.subject.test
+    return list_pooling_sites(model, None if test is None else (None, *test.inputs.shape[1:]))
+
+
+def _evaluation(context: StageContext) -> EvaluationEvidence:
+    from poolaudit.evaluation.evaluate import WANTED_PRECISIONS, evaluate
+    from poolaudit.evidence.estimates import Estimate
+
+    plan, subject, tell = context.plan, context.subject, context.tell
+    loss = Estimate.not_estimable("there is no model, only predictions")
+    head_problem: str | None = None
+    decides_where_known = True
+    scaling: InputScaling | None = None
+    predictions, validation = subject.predictions, subject.validation_predictions
+    if subject.model is not None and subject.test is not None:
+        from poolaudit.evaluation.input_scaling import check_input_scaling
+        from poolaudit.statistics.intervals import mean_interval
+        from poolaudit.subject.compiled_loss import compiled_losses
+        from poolaudit.subject.heads import find_head, to_probabilities
+        from poolaudit.subject.models import predict
+
+        model = subject.model
+        raw = predict(model, subject.test.inputs, on_batch=lambda done, total: tell(done, total, "predicting"))
+        head = find_head(model, raw)
+        head_problem, decides_where_known = head.problem, head.decides_where_known
+        predictions = _predictions(model, head, subject.test, raw)
+        losses = compiled_losses(model, predictions.labels, raw, head.classes)
+        loss = (
+            Estimate.not_estimable(losses, n=len(predictions))
+            if isinstance(losses, str)
+            else mean_interval(losses, plan.policy.confidence)
+        )
+        if subject.validation is not None:
+            validation = _predictions(model, head, subject.validation, predict(model, subject.validation.inputs))
+
+        def answer(inputs: Any) -> Any:
+            try:
+                return _decided(to_probabilities(predict(model, inputs), head))
+            except InvalidInputError:
+                # It answers on the data as given; where it refuses or overflows on rescaled ones, nothing is right.
+                return [-1] * len(inputs)
+
+        scaling = check_input_scaling(answer, subject.test.inputs, predictions.labels, head.classes, plan.seed)
+    assert predictions is not None
+    return evaluate(
+        predictions,
+        positive=plan.positive,
+        confidence=plan.policy.confidence,
+        seed=plan.seed,
+        validation=validation,
+        wanted_precision=plan.policy.good_precision,
+        wanted_recall=plan.policy.good_recall,
+        recoverable_at=sorted({*WANTED_PRECISIONS, plan.policy.good_precision}),
+        loss=loss,
+        input_scaling=scaling,
+        head_problem=head_problem,
+        decides_where_known=decides_where_known,
+        on_progress=tell,
+    )
+
+
+def _conformance(context: StageContext) -> tuple[PropertyResult, ...]:
+    from poolaudit.conformance.model import check_model
+
+    plan, subject = context.plan, context.subject
+    assert subject.test is not None
+    return check_model(
+        context.model,
+        subject.test.inputs,
+        source=plan.model if isinstance(plan.model, str | Path) and Path(plan.model).exists() else None,
+        trust_model_code=plan.trust_model_code,
+        profile=plan.budget,
+        seed=plan.seed,
+        on_progress=context.tell,
+    )
+
+
+def _predictions(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> Predictions:
+    from poolaudit.subject.heads import to_probabilities
+    from poolaudit.subject.predictions import predictions_from_probabilities
+    from poolaudit.subject.splits import check_against_classes
+
+    split = check_against_classes(split, head.classes, model.name)
+    predictions = predictions_from_probabilities(split, to_probabilities(raw, head), stated=head.stated)
+    return predictions if head.are_probabilities else replace(predictions, normalised=False)
+
+
+def _decided(probabilities: Any) -> Any:
+    """Class indices by the same rule as the audited predictions: the second of two at 0.5, else the highest."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] >= probabilities[:, 0]).astype("int64")
+    return probabilities.argmax(axis=1)
+
+
+ALL_STAGES = (
+    Stage("geometry", _geometry, needs_model=True),
+    Stage("evaluation", _evaluation, needs_model=False),
+    Stage("conformance", _conformance, needs_model=True),
+)
+assert tuple(stage.name for stage in ALL_STAGES) == STAGES
