@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import altair as alt
 import jinja2
@@ -20,9 +21,22 @@ from poolaudit.pitfalls.detector import detect
 from poolaudit.pitfalls.verdict import decide
 from poolaudit.policy import Policy
 from poolaudit.report import html as html_module
-from poolaudit.report.charts.chart import legible, render_svg, require_inert
+from poolaudit.report.blocks import (
+    Badge,
+    Block,
+    Exhibit,
+    Figures,
+    Gallery,
+    Note,
+    Picture,
+    Problem,
+    Replay,
+    Section,
+    Table,
+)
+from poolaudit.report.charts.chart import Chart, legible, render_svg, require_inert
 from poolaudit.report.html import render_html
-from poolaudit.report.page import Page, build_page
+from poolaudit.report.page import Card, Count, Headline, Page, build_page
 from poolaudit.results import SCHEMA_VERSION, AuditResult, DataProvenance, Evidence, Provenance, StageResult
 from poolaudit.subject.predictions import Predictions
 from specimens.outcomes import diagonal, from_confusion, predictions, scored_counts
@@ -159,10 +173,14 @@ def test_files_stay_small() -> None:
 
 def test_two_hundred_classes_are_shown() -> None:
     page = build_page(result_of(from_confusion(diagonal(200, 5, 0.8))))
-    assert page.classes is not None
-    assert len(page.classes.rows) == 200
-    assert not page.render_problems
+    (classes,) = [t for t in blocks_of(page, Table) if t.title == "Metrics by class"]
+    assert len(classes.rows) == 200
+    assert not blocks_of(page, Problem)
     assert len(render_html(result_of(from_confusion(diagonal(200, 5, 0.8)))).encode()) < 600_000
+
+
+def blocks_of(page: Page, kind: type[Block]) -> list[Block]:
+    return [block for section in page.sections for block in section.blocks if isinstance(block, kind)]
 
 
 def fields_of(template: str, owner: str) -> set[str]:
@@ -175,11 +193,30 @@ def test_every_field_of_the_page_is_shown_and_documented() -> None:
     assert fields_of(template, "page") == names
     documented = re.findall(r"^\s+(\w+): ", (Page.__doc__ or "").split("Attributes:")[1], re.MULTILINE)
     assert documented == [field.name for field in dataclasses.fields(Page)]
-    from poolaudit.report.charts.chart import Chart
-    from poolaudit.report.page import Badge, Card, Count, Headline, Table
-
-    for owner, kind in {"card": Card, "b": Badge, "h": Headline, "t": Table, "count": Count, "chart": Chart}.items():
+    shown = {
+        "card": Card,
+        "b": Badge,
+        "h": Headline,
+        "count": Count,
+        "section": Section,
+        "t": Table,
+        "f": Figures,
+        "chart": Chart,
+        "g": Gallery,
+        "exhibit": Exhibit,
+        "picture": Picture,
+        "r": Replay,
+        "n": Note,
+        "p": Problem,
+    }
+    for owner, kind in shown.items():
         assert fields_of(template, owner) == {field.name for field in dataclasses.fields(kind)}, owner
+
+
+def test_every_kind_of_block_has_its_macro() -> None:
+    template = (html_module._template_folder() / "report.html").read_text(encoding="utf-8")
+    for kind in get_args(Block):
+        assert f'"{kind.kind}": {kind.kind}' in template
 
 
 def test_a_field_the_page_lacks_is_an_error() -> None:
@@ -208,12 +245,27 @@ def test_a_chart_that_fails_is_a_visible_card() -> None:
         result, evidence=Evidence(evaluation=dataclasses.replace(evaluation, curves=(broken,)))
     )
     page = build_page(changed)
-    assert len(page.render_problems) == 1
-    assert "Precision-recall curve of 'fraud' could not be drawn" in page.render_problems[0]
+    (problem,) = blocks_of(page, Problem)
+    assert "Precision-recall curve of 'fraud' could not be drawn" in problem.text
     text = Document(render_html(changed)).text
     assert "A part of this report is missing" in text
-    assert page.render_problems[0] in text
-    assert [chart.identifier for chart in page.charts] == ["confusion-matrix", "recall-by-class", "reliability"]
+    assert problem.text in text
+    (figures,) = blocks_of(page, Figures)
+    assert [chart.identifier for chart in figures.charts] == ["confusion-matrix", "recall-by-class", "reliability"]
+
+
+def test_a_section_that_fails_is_a_visible_card_in_its_place() -> None:
+    result = result_of(scored_counts(90, 10, 10, 90), "fraud")
+    broken = dataclasses.replace(result, evidence=dataclasses.replace(result.evidence, conformance="nothing"))
+    page = build_page(broken)
+    (problem,) = blocks_of(page, Problem)
+    assert "Correctness of the pooling layers could not be rendered (AttributeError" in problem.text
+    assert [section.identifier for section in page.sections] == [
+        "metrics",
+        "correctness-of-the-pooling-layers",
+        "method",
+    ]
+    assert problem.text in Document(render_html(broken)).text
 
 
 @pytest.mark.parametrize(
