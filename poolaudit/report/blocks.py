@@ -112,7 +112,28 @@ class Gallery:
     exhibits: tuple[Exhibit, ...]
 
 
-Block = Table | Replay | Note | Problem | Figures | Gallery
+@dataclass(frozen=True, slots=True)
+class Slider:
+    """A threshold to move, for readers with JavaScript; the curve and its table show the same without.
+
+    Attributes:
+        points: JSON list of [threshold, true positives, false positives], thresholds falling.
+        start: Position of the threshold nearest to the shipped one.
+        positives: Test items of the class.
+        negatives: Test items of all other classes.
+    """
+
+    kind: ClassVar[str] = "slider"
+    title: str
+    note: str
+    class_name: str
+    points: str
+    start: int
+    positives: int
+    negatives: int
+
+
+Block = Table | Replay | Note | Problem | Figures | Gallery | Slider
 
 
 @dataclass(frozen=True, slots=True)

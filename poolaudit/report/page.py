@@ -9,7 +9,10 @@ from poolaudit.evidence.wording import interval, percent
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.report.blocks import Badge, Problem, Section, badge_of
+from poolaudit.report.compare import Comparison
 from poolaudit.report.sections import SECTIONS
+from poolaudit.report.sections import comparison as comparison_sections
+from poolaudit.report.sections.comparison import change_counts, comparison_in_words
 from poolaudit.results import AuditResult
 
 _VERDICT_TEXT = {
@@ -45,6 +48,7 @@ class Card:
     do: str
     false_alarm: str
     would_change: str
+    accepted: str
     opened: bool
 
 
@@ -91,6 +95,44 @@ class Page:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class DiffPage:
+    """Everything the comparison shows, in reading order.
+
+    Attributes:
+        title: What is compared.
+        verdict: Old and new verdict in words.
+        style: Style name of the new verdict.
+        lead: The comparison as a sentence.
+        counts: How many checks changed in which way.
+        sections: Checks and metrics.
+        version: poolaudit's version.
+    """
+
+    title: str
+    verdict: str
+    style: str
+    lead: str
+    counts: tuple[str, ...]
+    sections: tuple[Section, ...]
+    version: str
+
+
+def build_diff_page(comparison: Comparison) -> DiffPage:
+    """View data of a comparison."""
+    old, new = comparison.old, comparison.new
+    verdicts = [result.verdict.value.replace("_", " ") for result in (old, new)]
+    return DiffPage(
+        title=new.title if old.title == new.title else f"{old.title} against {new.title}",
+        verdict=verdicts[1] if verdicts[0] == verdicts[1] else f"{verdicts[0]} → {verdicts[1]}",
+        style=new.verdict.value.lower().replace("_", "-"),
+        lead=comparison_in_words(comparison),
+        counts=change_counts(comparison),
+        sections=comparison_sections.sections(comparison),
+        version=dict(new.provenance.versions).get("poolaudit", ""),
+    )
+
+
 def build_page(result: AuditResult) -> Page:
     """View data of a result. A section that cannot be built becomes a visible problem, not a missing page."""
     evaluation = result.evidence.evaluation
@@ -107,7 +149,7 @@ def build_page(result: AuditResult) -> Page:
             Count(badge_of(outcome), sum(f.outcome is outcome for f in result.findings)) for outcome in Outcome
         ),
         not_assessed=tuple((item.what, item.reason) for item in result.not_assessed),
-        cards=tuple(_card(finding) for finding in result.findings),
+        cards=tuple(_card(finding, result) for finding in result.findings),
         sections=_sections(result),
         version=dict(result.provenance.versions).get("poolaudit", ""),
     )
@@ -126,7 +168,8 @@ def _sections(result: AuditResult) -> tuple[Section, ...]:
     return tuple(built)
 
 
-def _card(finding: Finding) -> Card:
+def _card(finding: Finding, result: AuditResult) -> Card:
+    accepted = result.acceptance_of(finding)
     return Card(
         code=finding.code,
         title=finding.title,
@@ -139,6 +182,7 @@ def _card(finding: Finding) -> Card:
         do=finding.do,
         false_alarm=finding.false_alarm,
         would_change=finding.would_change or "",
+        accepted="" if accepted is None else f"Accepted until {accepted.expires}: {accepted.reason}",
         opened=finding.is_open,
     )
 
