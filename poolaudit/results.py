@@ -117,7 +117,8 @@ class Provenance:
         command: The command line or Python call.
         started: UTC, ISO 8601.
         versions: Pairs of package and version.
-        platform: Operating system, processor and core count.
+        platform: Operating system, processor, core count and memory.
+        commit: Git commit of the folder the audit ran in, with "+changes" where files differ; None outside of one.
     """
 
     command: str
@@ -128,6 +129,7 @@ class Provenance:
     platform: str
     model: ModelProvenance | None
     data: tuple[DataProvenance, ...]
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

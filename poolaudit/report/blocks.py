@@ -174,8 +174,9 @@ def estimate_row(name: str, estimate: Estimate, *, as_percent: bool = True) -> t
     if estimate.value is None:
         return (name, "not estimable", "", f"{estimate.n:,}", estimate.reason or "")
     value = percent(estimate.value) if as_percent else number(estimate.value)
+    span = _unbroken(interval(estimate, as_percent=as_percent))
     method = estimate.method if estimate.low is not None else f"{estimate.method}; no interval: {estimate.reason}"
-    return (name, value, interval(estimate, as_percent=as_percent), f"{estimate.n:,}", method)
+    return (name, _unbroken(value), span, f"{estimate.n:,}", method)
 
 
 def estimate_cell(estimate: Estimate, *, as_percent: bool = True) -> str:
@@ -184,7 +185,12 @@ def estimate_cell(estimate: Estimate, *, as_percent: bool = True) -> str:
         return f"not estimable: {estimate.reason}"
     value = percent(estimate.value) if as_percent else number(estimate.value)
     span = interval(estimate, as_percent=as_percent)
-    return f"{value} ({span})" if span else value
+    return _unbroken(f"{value} ({span})" if span else value)
+
+
+def _unbroken(text: str) -> str:
+    """The text with no line break between a number and its sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def sizes_text(sizes: tuple[int, ...] | None) -> str:

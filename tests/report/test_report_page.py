@@ -221,6 +221,7 @@ def test_a_section_that_fails_is_a_visible_card_in_its_place() -> None:
     assert [section.identifier for section in page.sections] == [
         "metrics",
         "correctness-of-the-pooling-layers",
+        "glossary",
         "method",
     ]
     assert problem.text in Document(render_html(broken)).text

@@ -6,7 +6,18 @@ import json
 
 from poolaudit.evidence.evaluation import EvaluationEvidence, PrecisionRecallCurve
 from poolaudit.evidence.wording import number, p_value, percent
-from poolaudit.report.blocks import Block, Section, Slider, Table, draw_all, estimate_cell, estimate_row
+from poolaudit.report.blocks import (
+    Block,
+    Exhibit,
+    Gallery,
+    Picture,
+    Section,
+    Slider,
+    Table,
+    draw_all,
+    estimate_cell,
+    estimate_row,
+)
 from poolaudit.report.charts import metrics as charts
 from poolaudit.results import AuditResult
 
@@ -27,8 +38,38 @@ def section(result: AuditResult) -> Section | None:
             _metrics(evaluation),
             _classes(evaluation),
             *([thresholds] if thresholds else []),
+            *_missed(evaluation),
         ),
     )
+
+
+def _missed(evaluation: EvaluationEvidence) -> tuple[Block, ...]:
+    missed = evaluation.missed
+    if missed is None:
+        return ()
+    title = f"Missed items of {missed.class_name!r}"
+    shown = "all of them" if missed.total == len(missed.items) else f"the worst {len(missed.items)} of them"
+    order = "lowest score of the true class first" if missed.items[0].score is not None else "in the data's order"
+    note = f"{missed.total:,} are missed; here {shown}, {order}. Look at them before anything else."
+    if any(item.picture for item in missed.items):
+        exhibits = tuple(
+            Exhibit(
+                (Picture(item.picture, f"Test item {item.index}, of {missed.class_name!r}", ""),)
+                if item.picture
+                else (),
+                (
+                    f"taken for {item.predicted!r}" + ("" if item.score is None else f", score {number(item.score)}"),
+                    f"test item {item.index}" + (f", {item.path}" if item.path else ""),
+                ),
+            )
+            for item in missed.items
+        )
+        return (Gallery(title, note, exhibits),)
+    rows = tuple(
+        (str(item.index), item.predicted, "" if item.score is None else number(item.score), item.path or "")
+        for item in missed.items
+    )
+    return (Table(title, note, ("Test item", "Taken for", "Score of its class", "File"), rows, "numbers"),)
 
 
 def _sliders(evaluation: EvaluationEvidence) -> tuple[Slider, ...]:
