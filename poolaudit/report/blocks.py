@@ -31,7 +31,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A titled table of ready text; `style` is "numbers", "keys" or empty."""
+    """A titled table of ready text; `style` is "numbers", "keys", "matrix" or empty; a folded one opens on a click."""
 
     kind: ClassVar[str] = "table"
     title: str
@@ -39,6 +39,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     style: str = ""
+    is_folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from poolaudit.report.sections import comparison as comparison_sections
 from poolaudit.report.sections.comparison import change_counts, comparison_in_words
 from poolaudit.results import AuditResult
 
+_LEADING = 4
 _VERDICT_TEXT = {
     Verdict.READY: "Nothing that was checked speaks against releasing this model.",
     Verdict.NEEDS_REVIEW: "Some checks failed. A person must look before this model is released.",
@@ -75,6 +76,7 @@ class Page:
         headlines: Numbers for the first screen.
         counts: Checks by outcome.
         not_assessed: Pairs of what and why.
+        not_assessed_lead: The first of these in a line, for readers who do not open the list.
         cards: All findings, open ones first.
         sections: What was measured, in reading order.
         version: poolaudit's version.
@@ -90,6 +92,7 @@ class Page:
     headlines: tuple[Headline, ...]
     counts: tuple[Count, ...]
     not_assessed: tuple[tuple[str, str], ...]
+    not_assessed_lead: str
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
     version: str
@@ -149,6 +152,7 @@ def build_page(result: AuditResult) -> Page:
             Count(badge_of(outcome), sum(f.outcome is outcome for f in result.findings)) for outcome in Outcome
         ),
         not_assessed=tuple((item.what, item.reason) for item in result.not_assessed),
+        not_assessed_lead=_lead([item.what for item in result.not_assessed]),
         cards=tuple(_card(finding, result) for finding in result.findings),
         sections=_sections(result),
         version=dict(result.provenance.versions).get("poolaudit", ""),
@@ -166,6 +170,11 @@ def _sections(result: AuditResult) -> tuple[Section, ...]:
         if section is not None:
             built.append(section)
     return tuple(built)
+
+
+def _lead(names: list[str]) -> str:
+    more = len(names) - _LEADING
+    return "; ".join(names[:_LEADING]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _card(finding: Finding, result: AuditResult) -> Card:
