@@ -57,6 +57,7 @@ class Description:
     takes_mask: bool = False
     delegates: bool = False
     announces_dtype: bool = True
+    operations: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str | None = None
@@ -89,6 +90,7 @@ class Bench:
             announces_dtype,
             delegates_to_pooling,
             is_keras_layer,
+            operations_of,
             takes_mask,
         )
 
@@ -107,6 +109,7 @@ class Bench:
             takes_mask(loaded),
             delegates_to_pooling(loaded),
             announces_dtype(loaded),
+            () if subject.builtin else tuple(sorted(operations_of(loaded))),
             flaws_for(loaded),
             loaded.notes,
         )
