@@ -12,7 +12,7 @@ from poolaudit.conformance.case import Case
 from poolaudit.conformance.engine import Engine
 from poolaudit.conformance.judging import judge, unusable
 from poolaudit.conformance.kernel_sets import gpu_is_present
-from poolaudit.conformance.known import KnownDivergence, stale_entries
+from poolaudit.conformance.known import KnownDivergence, unshown_entries
 from poolaudit.conformance.planning import Task, plan
 from poolaudit.conformance.profiles import Profile, profile_named
 from poolaudit.conformance.property import all_properties
@@ -35,7 +35,7 @@ class ConformanceResult:
     Attributes:
         results: One entry a layer, property, mode and dtype.
         notes: What was inferred or assumed about the layers.
-        stale: Identifiers of known divergences that were tried and did not show.
+        stale: Identifiers of known divergences that were tried, did not show, and whose reproduction runs through.
         duration_seconds: Wall-clock time, TensorFlow's import included.
     """
 
@@ -187,11 +187,10 @@ def _check(
             if task.skipped is None
         ]
         results += _results(engine, jobs, described, profile, on_progress)
+        stale = tuple(entry.identifier for entry in unshown_entries(results) if not engine.reproduces(entry))
     order = {subject.name: position for position, subject in enumerate(subjects)}
     results.sort(key=lambda result: order.get(result.layer, 0))
-    return ConformanceResult(
-        tuple(results), tuple(dict.fromkeys(notes)), stale_entries(results), time.monotonic() - started
-    )
+    return ConformanceResult(tuple(results), tuple(dict.fromkeys(notes)), stale, time.monotonic() - started)
 
 
 def _results(
@@ -227,8 +226,8 @@ def _results(
         again = [
             replace(job, avoid=(*job.avoid, entry.trigger))
             for job, entry in attempt(waiting)
-            if entry is not None and not entry.operations
-            if entry.trigger not in ("", job.flaw, *job.avoid) and job.cases is None
+            if entry is not None and entry.trigger and not entry.operations
+            if job.cases is None and job.flaw is None and entry.trigger not in job.avoid
         ]
         waiting, total = again, total + len(again)
     return results

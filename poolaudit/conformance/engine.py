@@ -12,8 +12,8 @@ from typing import Any
 
 from poolaudit.conformance.case import Case
 from poolaudit.conformance.falsify import Verdict, counterexample
-from poolaudit.conformance.kernel_sets import GPU_MODE, KERNEL_MODES
-from poolaudit.conformance.known import explaining_entry
+from poolaudit.conformance.kernel_sets import GPU_MODE, KERNEL_MODE, KERNEL_MODES, kernels_in_use
+from poolaudit.conformance.known import KnownDivergence, explaining_entry
 from poolaudit.conformance.layer_under_test import Record
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import all_properties
@@ -81,6 +81,24 @@ class Engine:
                 worker.start(Job(subject))
                 asked.append((subject, worker))
             yield from [(subject, self._described(worker)) for subject, worker in asked]
+
+    def reproduces(self, entry: KnownDivergence) -> bool:
+        """Whether the reproduction of a known defect still fails as the list says; True where it cannot be tried."""
+        if self._bench is not None:
+            return True
+        mode = "eager" if entry.kernels in ("any", kernels_in_use()) else KERNEL_MODE
+        job = Job(Subject(entry.identifier, None), mode=mode, script=entry.reproduction)
+        worker = self._server_for(job).fork()
+        worker.start(job)
+        try:
+            if not worker.connection.poll(5.0 if "hang" in entry.shows else self.profile.hang_seconds):
+                worker.end(kill=True)
+                return True
+            raised = str(worker.connection.recv()[1])
+        except (EOFError, OSError):
+            return (signal_name(worker.end()) or "") in entry.shows.split("|")
+        worker.end(kill=True)
+        return raised in entry.shows.split("|")
 
     def _described(self, worker: Worker) -> Description:
         assert worker.job is not None

@@ -29,6 +29,12 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("max", "max"),
     ("average|avg|mean", "average"),
 )
+_PLAIN_WORDS = frozenset(
+    "a the my our custom own layer op keras tf pool pooling pooled global local adaptive strided masked mask spatial "
+    "temporal max maximum min minimum average avg mean median generalised generalized gem rms root square lp norm log "
+    "sum exp logsumexp lse mixed blur anti aliased binomial subsample subsampling decimate stochastic pyramid spp by "
+    "with and of over from patches d sequence image volume".split()  # noqa: SIM905 - a line of words is read faster
+)
 _PROBED = ("max", "average", "min", "median", "rms", "gem", "lse", "blur", "mixed")
 
 
@@ -51,12 +57,15 @@ def infer_dims(loaded: LoadedSubject, factory: Callable[..., Any]) -> int:
 
 
 def infer_kind(loaded: LoadedSubject, factory: Callable[..., Any]) -> None:
-    """Sets `like`: the name's claim, unless the layer plainly does something else; else what it does."""
+    """Sets `like`: the name's claim, unless the layer plainly does something else; else what it does.
+
+    A name with words of its own, such as TopThreeMean, claims a kind only where the layer does it on a plain input.
+    """
     claimed = _claimed(loaded, factory)
     layout = _layout_prefix(loaded)
     matching = [name for name in _PROBED if f"{layout}{name}" in KINDS and _does(loaded, f"{layout}{name}")]
     claim_holds = claimed is not None and any(claimed == f"{layout}{name}" for name in matching)
-    if claimed is not None and (claim_holds or not matching):
+    if claimed is not None and (claim_holds or (not matching and _says_nothing_else(loaded.name))):
         loaded.like = claimed
         loaded.notes += (f"taken to be of kind {claimed!r} by its name; `like` says otherwise if need be",)
     elif len(matching) == 1:
@@ -102,6 +111,12 @@ def _claimed(loaded: LoadedSubject, factory: Callable[..., Any]) -> str | None:
         if known is not None:
             return known.like
     return None
+
+
+def _says_nothing_else(name: str) -> bool:
+    """Whether a name consists of the field's words only."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", re.sub(r"[123]_?[dD]", " ", name))
+    return all(word.lower() in _PLAIN_WORDS for word in words)
 
 
 def _layout_prefix(loaded: LoadedSubject) -> str:

@@ -42,7 +42,6 @@ class KnownDivergence:
         trigger: Key of `triggers.TRIGGERS`: only cases that have it are explained, and the property is tried again
             without such cases, so that nothing hides behind this defect.
         cause: Identifier of the entry with the same root cause, where it is counted there.
-        rare: Whether a run may miss it, so that its absence is no sign of a mended framework.
         shows: How the reproduction fails while the defect lives: "hang", the name of a signal, or a pattern of the
             exception's name.
         operations: Types of TensorFlow operations: the entry is about custom layers whose graph holds one of them.
@@ -66,7 +65,6 @@ class KnownDivergence:
     expected: str = ""
     trigger: str = ""
     cause: str = ""
-    rare: bool = False
     also: tuple[dict[str, str], ...] = ()
     operations: str = ""
     shows: str = "AssertionError"
@@ -147,13 +145,16 @@ def _any_of(entry: KnownDivergence, operations: Collection[str]) -> bool:
     return not set(entry.operations.split("|")).isdisjoint(operations)
 
 
-def stale_entries(results: Sequence[PropertyResult]) -> tuple[str, ...]:
-    """Entries for the installed version that were tried in these results and did not show."""
+def unshown_entries(results: Sequence[PropertyResult]) -> tuple[KnownDivergence, ...]:
+    """Entries for the installed version that were tried in these results and did not show.
+
+    They are stale where their reproduction no longer fails: drawn cases may miss what still lives.
+    """
     shown = {result.known_divergence for result in results}
     return tuple(
-        entry.identifier
+        entry
         for entry in known_divergences()
-        if not (entry.rare or entry.operations)
+        if not entry.operations
         and entry.identifier not in shown
         and any(
             result.outcome in (Outcome.PASSED, Outcome.FAILED)

@@ -49,7 +49,7 @@ TRIGGERS: dict[str, Callable[[Case], bool]] = {
     "ties": lambda case: case.data not in ("permutation", "normal"),
     "empty_batch": lambda case: 0 in case.input_shape[:1],
     "averages": lambda case: case.configuration.known_kind.reduction in ("average", "mixed", None),
-    **{flaw: partial(_has_flaw, flaw) for flaw in FLAWS},
+    **{f"flaw_{flaw}": partial(_has_flaw, flaw) for flaw in FLAWS},
 }
 """Names that entries of `known_divergences.toml` may give as `trigger`."""
 

@@ -81,22 +81,6 @@ class LogOfSum1D(keras.layers.Layer):
         return tf.reduce_logsumexp(tf.signal.frame(inputs, k, k, axis=1), axis=2)
 
 
-class MixedWeightsSwapped2D(keras.layers.Layer):
-    """alpha is meant for the maximum and multiplies the average."""
-
-    def __init__(self, pool_size=2, alpha=0.3, **kwargs):
-        super().__init__(**kwargs)
-        self.pool_size, self.alpha = pool_size, alpha
-
-    def call(self, inputs):
-        settings = {"pool_size": self.pool_size, "strides": self.pool_size, "data_format": "channels_last"}
-        average = ops.average_pool(inputs, **settings)
-        return self.alpha * average + (1 - self.alpha) * ops.max_pool(inputs, **settings)
-
-    def get_config(self):
-        return super().get_config() | {"pool_size": self.pool_size, "alpha": self.alpha}
-
-
 class MaskOfFirstItem1D(keras.layers.Layer):
     """The first item's mask is used for the whole batch."""
 
@@ -202,7 +186,6 @@ SPECIMENS = (
     _specimen("outside_one_hot_times_stopped_2d", OneHotTimesStopped2D, "global_max", 2, "gradient_support"),
     _specimen("outside_compared_one_by_one_1d", ComparedOneByOne1D, "max", 1, "nan_propagation"),
     _specimen("outside_log_of_sum_1d", LogOfSum1D, "lse", 1, "constant", "oracle"),
-    _specimen("outside_mixed_weights_swapped_2d", MixedWeightsSwapped2D, "mixed", 2, "oracle"),
     _specimen("outside_mask_of_first_item_1d", MaskOfFirstItem1D, "global_average", 1, "mask_is_deletion"),
     _specimen("outside_neighbours_leak_2d", NeighboursLeak2D, "unknown", 2, "locality"),
     _specimen("outside_variance_cancels_2d", VarianceCancels2D, "unknown", 2, "finite_output", "finite_gradient"),

@@ -211,6 +211,22 @@ class TrainableStridedFilter2D(keras.layers.Layer):
         return super().get_config() | {"pool_size": self.pool_size}
 
 
+class WeightOfTheAverage2D(keras.layers.Layer):
+    """Maximum and average, where alpha weighs the average."""
+
+    def __init__(self, pool_size=2, alpha=0.3, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size, self.alpha = pool_size, alpha
+
+    def call(self, inputs):
+        settings = {"pool_size": self.pool_size, "strides": self.pool_size, "data_format": "channels_last"}
+        average = ops.average_pool(inputs, **settings)
+        return self.alpha * average + (1 - self.alpha) * ops.max_pool(inputs, **settings)
+
+    def get_config(self):
+        return super().get_config() | {"pool_size": self.pool_size, "alpha": self.alpha}
+
+
 def _specimen(name, layer, like, dims):
     return LayerSpecimen(name, layer, like, dims, (layer.__doc__ or "").strip())
 
@@ -225,5 +241,6 @@ SPECIMENS = (
     _specimen("outside_min_by_sign_3d", MinBySign3D, "min", 3),
     _specimen("outside_integral_image_average_2d", IntegralImage2D, "average", 2),
     _specimen("outside_dilated_average_2d", DilatedAverage2D, "average", 2),
+    _specimen("outside_weight_of_the_average_2d", WeightOfTheAverage2D, "mixed", 2),
     _specimen("outside_trainable_strided_filter_2d", TrainableStridedFilter2D, "unknown", 2),
 )
