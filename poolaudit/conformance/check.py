@@ -246,6 +246,10 @@ def _budget(profile: Profile, subject: Subject, subjects: int) -> Profile:
         return profile
     operation = subject.builtin and subject.name.startswith("tf.nn.")
     part = 4 if operation else 2
-    fewer = {cost: max(1, -(-n // part)) for cost, n in profile.examples.items()}
-    dtypes = min(2, profile.dtypes) if operation else profile.dtypes
-    return replace(profile, examples=fewer, shrinks=min(profile.shrinks, 20 * (4 - part // 2)), dtypes=dtypes)
+    return replace(
+        profile,
+        examples={cost: max(1, -(-n // part)) for cost, n in profile.examples.items()},
+        classics={cost: -(-n // (2 if operation else 1)) for cost, n in profile.classics.items()},
+        shrinks=min(profile.shrinks, 20 * (4 - part // 2)),
+        dtypes=min(2, profile.dtypes) if operation else profile.dtypes,
+    )

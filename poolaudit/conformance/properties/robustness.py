@@ -43,10 +43,11 @@ def _other_batch(layer: LayerUnderTest, x: Any) -> int | None:
         if batch == len(x):
             continue
         try:
-            layer.value(np.resize(x, (batch, *x.shape[1:])))
+            y = layer.value(np.resize(x, (batch, *x.shape[1:])))
         except Refused:
             continue
-        return batch
+        if y.shape[:1] == (batch,):
+            return batch
     return None
 
 
