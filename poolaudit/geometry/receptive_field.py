@@ -39,6 +39,18 @@ def layer_fields(analysis: Analysis) -> tuple[tuple[LayerField, ...], LayerField
     return tuple(field for field, _ in found), *last
 
 
+def listed_calls(analysis: Analysis) -> Iterator[tuple[Call, str]]:
+    """The calls that are told of one by one, with their names; none for a SavedModel, whose layers are gone."""
+    if analysis.traced.root is not None:
+        yield from _listed(analysis.traced.root, "")
+
+
+def owner_of(analysis: Analysis, name: str) -> Any:
+    """The layer of a name that was called once; None for others."""
+    owners = [call.operation for call, own in listed_calls(analysis) if own == name]
+    return owners[0] if len(owners) == 1 else None
+
+
 def has_places(analysis: Analysis, value: Dependence) -> bool:
     """Whether the map has several cells along a spatial axis of any input."""
     return any(
@@ -89,9 +101,8 @@ def _field(
 
 def _steps(analysis: Analysis) -> Iterator[tuple[str, str, tuple[Any, ...], Any, Any]]:
     """Name, class, inputs, output and windows of every layer called; of every windowed operation in a SavedModel."""
-    root = analysis.traced.root
-    if root is not None:
-        for call, name in _listed(root, ""):
+    if analysis.traced.root is not None:
+        for call, name in listed_calls(analysis):
             if call.outputs:
                 yield name, type(call.operation).__name__, call.inputs, call.outputs[0], _windows_of_call(call)
         return
