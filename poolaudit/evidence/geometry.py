@@ -78,6 +78,7 @@ class LayerField:
         output_shape: Likewise.
         fields: One for each spatial axis of the first input the layer depends on.
         before: The same for what goes into the layer: the smallest way's receptive field an axis; None where not known.
+        channels_first: Whether the shapes hold the channels on their second axis.
         doubt: Why the sets behind these numbers may be too large; None where they are exact.
     """
 
@@ -90,6 +91,7 @@ class LayerField:
     output_shape: tuple[int, ...]
     fields: tuple[AxisField, ...]
     before: tuple[int | None, ...] = ()
+    channels_first: bool = False
     doubt: str | None = None
 
 
@@ -133,6 +135,8 @@ class InputCoverage:
         doubt: Why more cells may be blind than are counted; None where the map is exact.
         not_counted: Why `reached` is empty; None where it is not.
         proof: None where there is no blind cell, or the model could not be run.
+        blind_variance: Share of the test items' variance, summed over cells, that lies in blind cells; None without
+            test items or blind cells. Near 0 where blind cells always look the same.
     """
 
     name: str
@@ -149,6 +153,7 @@ class InputCoverage:
     doubt: str | None = None
     not_counted: str | None = None
     proof: BlindProof | None = None
+    blind_variance: float | None = None
 
     @property
     def blind_share(self) -> float:

@@ -53,6 +53,7 @@ class Analysis:
     traced: Trace
     walked: Walk
     outputs: tuple[Dependence | None, ...]
+    channels_first: bool = False
 
     @property
     def doubt(self) -> str | None:
@@ -83,7 +84,10 @@ def input_shapes(loaded: LoadedModel, given: Sequence[Sequence[int]] | None = No
         return shapes
     fits = len(shapes) == len(stated) and all(
         len(have) == len(want)
-        and all(w is None or w == h or (not loaded.fixed_sizes and axis < len(want) - 1) for axis, (h, w) in enumerate(zip(have, want, strict=True)))
+        and all(
+            w is None or w == h or (not loaded.fixed_sizes and axis < len(want) - 1)
+            for axis, (h, w) in enumerate(zip(have, want, strict=True))
+        )
         for have, want in zip(shapes, stated, strict=True)
     )
     if not fits:
@@ -105,7 +109,7 @@ def analyse(loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> Analysis:
         _model_input(name, tuple(shape), channels_first=first)
         for name, shape in zip(_names(loaded, len(shapes)), shapes, strict=True)
     )
-    return Analysis(inputs, traced, walked, tuple(walked.of(tensor) for tensor in traced.outputs))
+    return Analysis(inputs, traced, walked, tuple(walked.of(tensor) for tensor in traced.outputs), first)
 
 
 def _model_input(name: str, shape: tuple[int, ...], *, channels_first: bool) -> ModelInput:
@@ -147,8 +151,12 @@ def _names(loaded: LoadedModel, count: int) -> list[str]:
     if loaded.signature is not None:
         return [name for name, _, _ in loaded.signature.inputs][:count]
     names = [] if count == 1 else [str(tensor.name) for tensor in loaded.keras_model.inputs]
-    return names if len(names) == count else [f"input {number + 1}" if count > 1 else "input" for number in range(count)]
+    return (
+        names if len(names) == count else [f"input {number + 1}" if count > 1 else "input" for number in range(count)]
+    )
 
 
 def _text(shapes: Sequence[Sequence[int | None]]) -> str:
-    return ", ".join(" x ".join("any" if size is None else str(size) for size in shape) or "a number" for shape in shapes)
+    return ", ".join(
+        " x ".join("any" if size is None else str(size) for size in shape) or "a number" for shape in shapes
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 import numpy as np
@@ -111,5 +110,3 @@ def _change(before: Array, after: Array) -> float:
     with np.errstate(all="ignore"):
         change = np.abs(after.astype(np.float64) - before.astype(np.float64))
     return float(np.max(np.nan_to_num(change, nan=1e308, posinf=1e308), initial=1e-308))
-
-

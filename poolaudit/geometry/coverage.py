@@ -12,6 +12,7 @@ from poolaudit.evidence.geometry import InputCoverage
 from poolaudit.geometry.analysis import Analysis
 from poolaudit.geometry.dependence import Dependence
 from poolaudit.geometry.runs import TooComplexError
+from poolaudit.geometry.terms import Term, contracted
 
 Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -30,6 +31,7 @@ def coverage_of(
         last_name: Layer of the last map that still has places.
         last: Its dependence.
     """
+    first = analysis.channels_first
     found, masks = [], []
     for number, model_input in enumerate(analysis.inputs):
         doubt, not_counted = analysis.doubt, None
@@ -39,7 +41,7 @@ def coverage_of(
             if output is None:
                 continue
             try:
-                mask |= counts(output, number, model_input.spatial, model_input.sizes) > 0
+                mask |= counts(output, number, model_input.spatial, model_input.sizes, channels_first=first) > 0
             except TooComplexError:
                 mask[...] = True
                 doubt = doubt or "the exact sets are too large to hold"
@@ -51,8 +53,8 @@ def coverage_of(
             not_counted = "no layer keeps places along the input's axes"
         else:
             try:
-                number_reached = counts(last, number, model_input.spatial, model_input.sizes)
-                cells = places(last, number, model_input.spatial)
+                number_reached = counts(last, number, model_input.spatial, model_input.sizes, channels_first=first)
+                cells = places(last, number, model_input.spatial, channels_first=first)
                 reached, border = thinned(number_reached), _border(number_reached)
             except TooComplexError:
                 not_counted = "too many pairs of input cells and places to count"
@@ -77,17 +79,19 @@ def coverage_of(
     return tuple(found), tuple(masks)
 
 
-def counts(value: Dependence, source: int, spatial: Sequence[int], sizes: Sequence[int]) -> Counts:
+def counts(
+    value: Dependence, source: int, spatial: Sequence[int], sizes: Sequence[int], *, channels_first: bool = False
+) -> Counts:
     """How many places of a map each cell of an input reaches, exact; shape as the input's spatial sizes.
 
     Raises:
-        TooComplexError: The ways overlap in a manner that only counting pair by pair would tell, and there are too many.
+        TooComplexError: Only counting pair by pair would tell, and there are too many pairs.
     """
-    terms = [term for term in value.terms if term.source == source]
+    atoms = _place_atoms(value, source, spatial, channels_first)
+    terms = _without_others([term for term in value.terms if term.source == source], value, atoms)
     total = np.zeros(tuple(sizes), np.int64)
     if not terms or not sizes:
         return total
-    atoms = _place_atoms(value, source, spatial)
     if len(terms) == 1 and not terms[0].masks:
         parts = [terms[0].parts[axis] for axis in spatial]
         used = [atom for part in parts for atom in part.atoms]
@@ -105,9 +109,7 @@ def counts(value: Dependence, source: int, spatial: Sequence[int], sizes: Sequen
     for term in terms:
         exists = np.ones(cells, bool)
         for mask in term.masks:
-            extra = tuple(atom for atom in mask.atoms if atom not in atoms)
-            rows = mask.over((*atoms, *extra), value.sizes).filled.reshape(cells, -1)
-            exists &= rows.any(axis=1)
+            exists &= mask.over(atoms, value.sizes).filled
         pairs.append((exists, [term.parts[axis].over(atoms, value.sizes).dense() for axis in spatial]))
     step = max(1, _CHUNK // math.prod(sizes))
     for start in range(0, cells, step):
@@ -123,9 +125,9 @@ def counts(value: Dependence, source: int, spatial: Sequence[int], sizes: Sequen
     return total
 
 
-def places(value: Dependence, source: int, spatial: Sequence[int]) -> int:
+def places(value: Dependence, source: int, spatial: Sequence[int], *, channels_first: bool = False) -> int:
     """Number of the map's places along the input's axes."""
-    return math.prod(value.sizes[atom] for atom in _place_atoms(value, source, spatial))
+    return math.prod(value.sizes[atom] for atom in _place_atoms(value, source, spatial, channels_first))
 
 
 def thinned(number_reached: Counts) -> tuple[tuple[int, ...], ...]:
@@ -159,15 +161,28 @@ def where(blind: Mask, axes: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _place_atoms(value: Dependence, source: int, spatial: Sequence[int]) -> tuple[int, ...]:
-    atoms: dict[int, None] = {}
+def _place_atoms(value: Dependence, source: int, spatial: Sequence[int], channels_first: bool) -> tuple[int, ...]:
+    """The atoms whose combinations are the map's places: all axes but the channels', or of a flat map those that run
+    along the input's axes."""
+    if len(value.axes) > 2:
+        channel = 1 if channels_first else len(value.axes) - 1
+        return tuple(atom for axis, atoms in enumerate(value.axes) if axis != channel for atom in atoms)
+    found: dict[int, None] = {}
     for axis in spatial:
         entry = value.local.get((source, axis))
-        atoms.update(dict.fromkeys(entry.atoms or () if entry is not None else ()))
+        found.update(dict.fromkeys(entry.atoms or () if entry is not None else ()))
         for term in value.terms:
             if term.source == source:
-                atoms.update(dict.fromkeys(term.parts[axis].atoms))
-    return tuple(atoms)
+                found.update(dict.fromkeys(term.parts[axis].atoms))
+    return tuple(found)
+
+
+def _without_others(terms: Sequence[Term], value: Dependence, atoms: tuple[int, ...]) -> list[Term]:
+    """Terms over the places alone: a place depends on what any of its channels does."""
+    result = list(terms)
+    for atom in {atom for term in terms for part in term.all_parts for atom in part.atoms} - set(atoms):
+        result = [way for term in result for way in contracted(term, value.sizes, atom)]
+    return result
 
 
 def _ranges(cells: npt.NDArray[np.intp]) -> str:

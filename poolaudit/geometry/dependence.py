@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -237,14 +238,15 @@ class Dependence:
         terms = [way for term in self.terms for way in ways.contracted(term, self.sizes, atom)]
         local = {}
         for key, entry in self.local.items():
-            if entry.atoms is not None and atom in entry.atoms:
-                size = self.sizes[atom]
-                if entry.atoms == (atom,):
+            atoms_seen = entry.atoms
+            if atoms_seen is not None and atom in atoms_seen:
+                rest, size = tuple(a for a in atoms_seen if a != atom), self.sizes[atom]
+                if not rest:
                     entry = entry.detached()
-                elif entry.atoms[-1] == atom:
-                    entry = replace(entry.then(Phases.window(size, size, 1, 0)), atoms=entry.atoms[:-1])
+                elif atoms_seen[-1] == atom:
+                    entry = replace(entry.then(Phases.window(size, size, 1, 0)), atoms=rest)
                 else:
-                    entry = replace(entry.lost(), atoms=tuple(a for a in entry.atoms if a != atom))
+                    entry = replace(entry.lost(), atoms=rest)
             local[key] = entry
         axes = tuple(tuple(a for a in atoms if a != atom) for atoms in self.axes)
         return replace(self, axes=axes, terms=ways.pruned(terms, self.sizes), local=local)
@@ -257,13 +259,14 @@ class Dependence:
         terms = tuple(ways.joined(term, self.sizes, group, atom) for term in self.terms)
         local = {}
         for key, entry in self.local.items():
-            if entry.atoms and set(entry.atoms) & set(group):
-                if entry.atoms == group[: len(entry.atoms)]:
-                    rest = math.prod(self.sizes[a] for a in group[len(entry.atoms) :])
+            seen = entry.atoms
+            if seen and set(seen) & set(group):
+                if seen == group[: len(seen)]:
+                    rest = math.prod(self.sizes[a] for a in group[len(seen) :])
                     entry = entry.then(Phases.repeat(rest)) if rest > 1 else entry
                     entry = replace(entry, atoms=(atom,))
                 else:
-                    others = tuple(a for a in entry.atoms if a not in group)
+                    others = tuple(a for a in seen if a not in group)
                     entry = replace(entry.lost(), atoms=(*others, atom))
             local[key] = entry
         sizes = {**self.sizes, atom: math.prod(self.sizes[a] for a in group)}
@@ -297,8 +300,8 @@ def _refined(one: Dependence, two: Dependence, axis: int) -> tuple[Dependence, D
     if factors(one) == factors(two):
         return one, two
     borders = sorted({*_borders(factors(one)), *_borders(factors(two))}, reverse=True)
-    if all(large % small == 0 for large, small in zip(borders, borders[1:], strict=False)):
-        wanted = tuple(large // small for large, small in zip(borders, borders[1:], strict=False))
+    if all(large % small == 0 for large, small in pairwise(borders)):
+        wanted = tuple(large // small for large, small in pairwise(borders))
         return _with_factors(one, axis, wanted), _with_factors(two, axis, wanted)
     return one._single(axis), two._single(axis)
 

@@ -50,7 +50,7 @@ def effective_field(
             tape.watch(x)
             output = _output_of(loaded, owner, x)
             middle = tuple(size // 2 for size in output.shape[1:-1])
-            target = tf.reduce_sum(output[(0, *middle)])
+            target = tf.reduce_sum(tf.gather_nd(output[0], [middle]))
         gradient = tape.gradient(target, x)
         if gradient is None:
             continue

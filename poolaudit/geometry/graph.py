@@ -11,6 +11,7 @@ import numpy as np
 from poolaudit.geometry import operations, recurrent
 from poolaudit.geometry.dependence import Dependence
 from poolaudit.geometry.runs import TooComplexError
+from poolaudit.geometry.window_operations import dilated_convolution
 from poolaudit.subject._trace import Call, Trace, called_graphs
 
 _FUNCTION_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
@@ -79,13 +80,14 @@ def _keep(result: Walk, tensor: Any, value: Dependence | None) -> None:
 def _run(result: Walk, graph: Any) -> None:
     result._graphs.append(graph)  # an id is only good while its graph lives
     made = graph.get_operations()
-    position, fused = 0, {}
+    position = 0
+    fused: dict[Any, Any] = {}
     while position < len(made):
         call = result._recurrent.get((id(graph), position))
         if call is not None and call.inputs and call.outputs and call.end > position:
-            value = recurrent.dependence(call.operation, result.of(call.inputs[0]), call.outputs)
-            if value is not None:
-                for tensor, entry in zip(call.outputs, value, strict=True):
+            known = recurrent.dependence(call.operation, result.of(call.inputs[0]), call.outputs)
+            if known is not None:
+                for tensor, entry in zip(call.outputs, known, strict=True):
                     _keep(result, tensor, entry)
                 position = call.end
                 continue
@@ -124,7 +126,9 @@ def _called(result: Walk, operation: Any, inputs: Sequence[Dependence | None]) -
     """The function behind a call, walked with what its arguments depend on."""
     graphs = called_graphs(operation)
     if len(graphs) != 1 or len(graphs[0].inputs) != len(inputs):
-        return operations.everything(operation, inputs, f"{operation.name!r} calls a function that cannot be looked into")
+        return operations.everything(
+            operation, inputs, f"{operation.name!r} calls a function that cannot be looked into"
+        )
     (graph,) = graphs
     if id(graph) in {id(known) for known in result._graphs}:
         # A function that is called again reads other things; what was found the first time does not hold.
@@ -168,7 +172,7 @@ def _dilated(first: Any, result: Walk) -> tuple[Any, Any] | None:
 def _guarded(operation: Any, result: Walk, fused: Any) -> Dependence | None:
     entry, block, before, convolution = fused
     try:
-        return operations.dilated_convolution(entry, block, before, convolution, operation.outputs[0])
+        return dilated_convolution(entry, block, before, convolution, operation.outputs[0])
     except Exception:
         reason = f"the dilated convolution at {operation.name!r} is not followed"
         return operations.everything(operation, [entry], reason)[0]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.geometry import (
     GeometryEvidence,
     InputCoverage,
@@ -31,6 +32,7 @@ from poolaudit.subject.sites import sites_with_owners
 
 Array = npt.NDArray[Any]
 Tell = Callable[[int, int, str], None]
+_VARIANCE_ITEMS = 2_000
 _NO_DATA = "there are no test data, only the model"
 
 
@@ -42,7 +44,8 @@ class Items:
         inputs: (n, ...).
         labels: (n,), indices into `class_names`.
         positive: Index of the class of interest; None judges each class.
-        decide: Predicted class indices, by the rule the model ships with.
+        predicted: Predicted class indices, (n,).
+        decide: Predicted class indices of a model for inputs, by the rule the model ships with.
         sizes: Of each item's feature in cells, NaN where not known; None where the data give none.
         size_source: "column", "mask" or "box".
     """
@@ -51,6 +54,7 @@ class Items:
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     positive: int | None
+    predicted: npt.NDArray[np.int64]
     decide: Decide
     sizes: npt.NDArray[np.float64] | None = None
     size_source: str = "column"
@@ -108,8 +112,10 @@ def measure_geometry(
         evidence = replace(evidence, feature_size_source="stated by the user")
     if items is None:
         return replace(evidence, shift_reason=_NO_DATA, by_size_reason=_NO_DATA)
-    model_input = analysis.inputs[0] if analysis is not None else ModelInput("input", tuple(shapes[0]), *_axes(shapes[0]))
-    evidence = _with_sizes(evidence, model_input, items, confidence, loaded)
+    model_input = (
+        analysis.inputs[0] if analysis is not None else ModelInput("input", tuple(shapes[0]), *_axes(shapes[0]))
+    )
+    evidence = _with_sizes(evidence, model_input, items, confidence)
     shift = _shift(loaded, model_input, items, evidence.sites, owners, budget, confidence, seed, tell)
     evidence = replace(
         evidence,
@@ -163,11 +169,21 @@ def _proved(
         proof = prove_blind(loaded, analysis.inputs[0], masks[0], None if items is None else items.inputs, rng)
     except Exception:  # the model may not run on such values; then the map stands without its proof
         return coverage
-    return (replace(coverage[0], proof=proof),)
+    return (replace(coverage[0], proof=proof, blind_variance=_blind_variance(analysis.inputs[0], masks[0], items)),)
+
+
+def _blind_variance(model_input: ModelInput, reaches: npt.NDArray[np.bool_], items: Items | None) -> float | None:
+    if items is None or reaches.all() or not model_input.sizes:
+        return None
+    spread = items.inputs[:_VARIANCE_ITEMS].astype(np.float64).var(axis=0)
+    if model_input.channel is not None:
+        spread = spread.sum(axis=model_input.channel)
+    total = float(spread.sum())
+    return float(spread[~reaches].sum()) / total if total > 0 else None
 
 
 def _with_sizes(
-    evidence: GeometryEvidence, model_input: ModelInput, items: Items, confidence: float, loaded: LoadedModel
+    evidence: GeometryEvidence, model_input: ModelInput, items: Items, confidence: float
 ) -> GeometryEvidence:
     sizes: npt.NDArray[np.float64] | str | None = items.sizes
     source = items.size_source
@@ -175,7 +191,7 @@ def _with_sizes(
         sizes, source = estimated_sizes(items.inputs, model_input), "estimated foreground"
     if isinstance(sizes, str):
         return replace(evidence, by_size_reason=sizes)
-    right = items.decide(loaded, items.inputs) == items.labels
+    right = items.predicted == items.labels
     found: RecallBySize | str = recall_by_size(
         sizes, right, items.labels, items.positive, items.class_names, source=source, confidence=confidence
     )
@@ -216,7 +232,11 @@ def _shift(
         any_size=any_size,
     )
     pairs = list(zip(sites, owners, strict=True))
-    return measure_shift(subject, pairs, budget=budget, confidence=confidence, seed=seed, tell=tell)
+    try:
+        return measure_shift(subject, pairs, budget=budget, confidence=confidence, seed=seed, tell=tell)
+    except InvalidInputError as error:
+        # It answers on the items as they are; that it refuses shifted ones is no fault of the data.
+        return f"the model refuses shifted items ({error})"
 
 
 def _axes(shape: Sequence[int]) -> tuple[tuple[int, ...], int | None]:

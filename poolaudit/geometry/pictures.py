@@ -25,7 +25,9 @@ def pictures(items: Sequence[npt.NDArray[Any]], model_input: ModelInput) -> tupl
     drawn = []
     for item in items:
         cells = (item.astype(np.float64) - low) * scale
-        ordered = np.transpose(cells, [*model_input.spatial, *([] if model_input.channel is None else [model_input.channel])])
+        ordered = np.transpose(
+            cells, [*model_input.spatial, *([] if model_input.channel is None else [model_input.channel])]
+        )
         if model_input.channel is None:
             ordered = ordered[..., None]
         while ordered.ndim > 3:
@@ -39,7 +41,8 @@ def _image(cells: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     step = max(1, -(-max(shown.shape[:2]) // _LONGEST_SIDE))
     shown = shown[::step, ::step]
     grow = max(1, _LONGEST_SIDE // max(shown.shape[:2]))
-    return np.clip(np.repeat(np.repeat(shown, grow, 0), grow, 1).round(), 0, 255).astype(np.uint8)
+    grown = np.repeat(np.repeat(shown, grow, 0), grow, 1)
+    return np.asarray(np.clip(grown.round(), 0, 255).astype(np.uint8))
 
 
 def _curve(cells: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

@@ -89,14 +89,15 @@ def _field(
         input_shape=None if source is None else source.shape,
         output_shape=value.shape,
         fields=tuple(fields),
-        before=()
-        if source is None
-        else tuple(
-            None if (entry := source.local.get((number, axis))) is None or entry.narrow is None else entry.narrow.size
-            for axis in model_input.spatial
-        ),
+        before=() if source is None else tuple(_narrow(source, number, axis) for axis in model_input.spatial),
+        channels_first=analysis.channels_first,
         doubt=value.doubt,
     )
+
+
+def _narrow(source: Dependence, number: int, axis: int) -> int | None:
+    entry = source.local.get((number, axis))
+    return None if entry is None or entry.narrow is None else entry.narrow.size
 
 
 def _steps(analysis: Analysis) -> Iterator[tuple[str, str, tuple[Any, ...], Any, Any]]:

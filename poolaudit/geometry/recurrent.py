@@ -20,9 +20,7 @@ def is_recurrent(layer: Any) -> bool:
     return type(layer).__name__ in _PLAIN
 
 
-def dependence(
-    layer: Any, entry: Dependence | None, outputs: Sequence[Any]
-) -> list[Dependence | None] | None:
+def dependence(layer: Any, entry: Dependence | None, outputs: Sequence[Any]) -> list[Dependence | None] | None:
     """Of (batch, time, features): the last state sees all steps, the state at step t those up to t.
 
     None where the layer's outputs are not what such a layer gives, so that its operations are walked instead.

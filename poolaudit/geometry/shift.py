@@ -91,7 +91,11 @@ def measure_shift(
     axes = subject.model_input.spatial
     if not axes or min(subject.model_input.sizes) < 3:
         return "the items have no axis along which to shift"
-    if np.issubdtype(np.dtype(subject.loaded.input_dtype), np.integer) and len(axes) == 1 and subject.model_input.channel is None:
+    if (
+        np.issubdtype(np.dtype(subject.loaded.input_dtype), np.integer)
+        and len(axes) == 1
+        and subject.model_input.channel is None
+    ):
         return "the items are sequences of whole numbers, such as words; a shift by a cell means nothing there"
     if len(subject.model_input.shape) == 1:
         return "the items are plain rows of features; their order means nothing"
@@ -207,9 +211,7 @@ def _mode(
         mode=mode,
         consistency=estimate(np.ones(len(shifts), bool)),
         stable_items=wilson(int(agreement.all(axis=1).sum()), len(agreement), confidence),
-        by_distance=tuple(
-            ShiftAtDistance(int(cells), estimate(distances == cells)) for cells in np.unique(distances)
-        ),
+        by_distance=tuple(ShiftAtDistance(int(cells), estimate(distances == cells)) for cells in np.unique(distances)),
     )
 
 

@@ -30,9 +30,7 @@ class Shift:
 
 def all_shifts(axes: Sequence[int], largest: int) -> tuple[Shift, ...]:
     """Every distance from 1 to `largest`, both ways, along each axis."""
-    return tuple(
-        Shift(axis, sign * cells) for cells in range(1, largest + 1) for axis in axes for sign in (1, -1)
-    )
+    return tuple(Shift(axis, sign * cells) for cells in range(1, largest + 1) for axis in axes for sign in (1, -1))
 
 
 def largest_shift(sizes: Sequence[int]) -> int:
@@ -78,8 +76,8 @@ def choose(items: Array, axes: Sequence[int], largest: int, *, any_size: bool) -
     """The way of shifting that invents least, and why in a sentence."""
     if any_size and min(items.shape[1 + axis] for axis in axes) >= _SHORTEST_FOR_CROPS:
         return "crop", (
-            f"The model takes inputs of any size, so windows smaller by {2 * largest} cells are cut out of each item at "
-            "different places: nothing is invented at the borders."
+            f"The model takes inputs of any size, so windows smaller by {2 * largest} cells are cut out of each item "
+            "at different places: nothing is invented at the borders."
         )
     share = _share_with_uniform_border(items, axes, largest)
     if share >= _UNIFORM_SHARE:

@@ -85,9 +85,9 @@ def prefix(size: int, *, exclusive: bool = False, reverse: bool = False) -> Sten
 
 
 def _scale(size: int, outputs: int, align_corners: bool) -> np.float32:
-    if align_corners and outputs > 1:
-        return np.float32((size - 1) / np.float32(outputs - 1))
-    return np.float32(size / np.float32(outputs))
+    above, below = (size - 1, outputs - 1) if align_corners and outputs > 1 else (size, outputs)
+    scale: np.float32 = np.float32(above) / np.float32(below)
+    return scale
 
 
 def _inside(index: Index, size: int) -> Index:

@@ -39,7 +39,8 @@ class Part:
             return self.runs
         if math.prod(sizes[atom] for atom in atoms) > _MOST_ROWS:
             raise TooComplexError
-        rows = np.arange(self.runs.rows).reshape([sizes[atom] for atom in self.atoms])
+        rows: npt.NDArray[np.int64] = np.arange(self.runs.rows, dtype=np.int64)
+        rows = rows.reshape([sizes[atom] for atom in self.atoms])
         rows = rows.transpose([self.atoms.index(atom) for atom in atoms if atom in self.atoms])
         rows = rows.reshape([sizes[atom] if atom in self.atoms else 1 for atom in atoms])
         rows = np.broadcast_to(rows, [sizes[atom] for atom in atoms]).ravel()
@@ -78,7 +79,7 @@ def indexed(term: Term, sizes: Sizes, atom: int, index: npt.NDArray[np.int64]) -
         return [way for tap in range(index.shape[1]) for way in indexed(term, sizes, atom, index[:, tap : tap + 1])]
     moved = [_along(part, sizes, atom, index) if atom in part.atoms else part for part in parts]
     if not attached and (index < 0).all(axis=1).any():
-        moved.append(Part((atom,), Runs.mask((index >= 0).any(axis=1))))
+        moved.append(Part((atom,), Runs.mask(np.asarray((index >= 0).any(axis=1)))))
     return [term.with_all(moved)]
 
 
@@ -90,11 +91,9 @@ def contracted(term: Term, sizes: Sizes, atom: int) -> list[Term]:
     united = term.with_all([_united(part, sizes, atom) if atom in part.atoms else part for part in parts])
     if len(attached) < 2 or _is_product(attached, sizes, atom):
         return [united]
-    rows = np.concatenate(
-        [np.hstack([p.runs.low, p.runs.high]) for p in attached if p.atoms == (atom,)] or [np.empty((0, 0))], axis=1
-    )
-    if len(rows) != sizes[atom] or any(p.atoms != (atom,) for p in attached):
+    if any(part.atoms != (atom,) for part in attached):
         raise TooComplexError
+    rows = np.hstack([np.hstack([part.runs.low, part.runs.high]) for part in attached])
     chosen = np.unique(rows, axis=0, return_index=True)[1]
     if len(chosen) > _MOST_TERMS:
         raise TooComplexError
