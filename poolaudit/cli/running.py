@@ -95,13 +95,18 @@ def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool, baseli
     result = with_baseline(result, baseline)
     report = write_result(result, out)
     if as_json:
-        from poolaudit.store.results import encode_result
-
-        sys.stdout.write(encode_result(result).decode())
+        print_json(result)
     elif not quiet:
         typer.echo(summary(result))
         typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
     return exit_code(result)
+
+
+def print_json(result: AuditResult) -> None:
+    """The result as it stands in result.json, on standard output."""
+    from poolaudit.store.results import encode_result
+
+    sys.stdout.write(encode_result(result).decode())
 
 
 def exit_code(result: AuditResult) -> int:
