@@ -1,0 +1,1 @@
+"""Does this pooling cost recall? Variants of the model, trials of each, effects and decisions."""
