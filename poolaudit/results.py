@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
@@ -31,7 +32,7 @@ class Evidence:
     geometry: GeometryEvidence | None = None
     evaluation: EvaluationEvidence | None = None
     conformance: tuple[PropertyResult, ...] | None = None
-    ablation: None = None
+    ablation: AblationEvidence | None = None
     leakage: None = None
 
 

@@ -18,15 +18,21 @@ ITEMS_ONLY = "this one trained model, items only"
 Arm = Mapping[int, TrialMeasures]
 
 
+# An arm that learns with at most this share of its seeds hardly ever learns.
+_HARDLY_EVER = 0.2
+
+
 @dataclass(frozen=True, slots=True)
 class Pairing:
     """Seeds in which variant and baseline can be compared.
 
+    A trial that never learned is left out, and counted: seeds differ more than variants do. Only where an arm hardly
+    ever learns although it is alive, and the other learns so much more often that chance does not explain it, is not
+    learning what that arm does; then its living trials are its measure.
+
     Attributes:
-        seeds: In both, and learned in both; or, where `never_learns` says so, learned in one of them.
-        never_learns: "baseline" or "variant" where that arm is alive but learned in none of its seeds, and the other
-            so much more often that chance does not explain it; "" otherwise. Then not learning is what that arm does,
-            and its trials are its measure; otherwise a trial that never learned is left out, and counted.
+        seeds: Those compared.
+        never_learns: "baseline" or "variant" where that arm hardly ever learns and its trials are kept; "" otherwise.
     """
 
     seeds: tuple[int, ...]
@@ -43,20 +49,27 @@ def pair(variant: Arm, baseline: Arm, seeds: Sequence[int], level: float) -> Pai
         level: Of the one-sided exact test (Fisher) that one arm learns more often than the other.
     """
     common = [seed for seed in seeds if seed in variant and seed in baseline]
-    learned = [seed for seed in common if variant[seed].state == baseline[seed].state == LEARNED]
-    if learned:
-        return Pairing(tuple(learned))
-    for never, other, name in ((baseline, variant, "baseline"), (variant, baseline, "variant")):
-        alive = all(never[seed].state == COLLAPSED for seed in common)
-        others = [seed for seed in common if other[seed].state == LEARNED]
-        if common and alive and _learns_more_often(len(others), len(common)) <= level:
-            return Pairing(tuple(others), name)
-    return Pairing(())
+    for rare, other, name in ((baseline, variant, "baseline"), (variant, baseline, "variant")):
+        living = [seed for seed in common if rare[seed].state in (LEARNED, COLLAPSED)]
+        learned = sum(rare[seed].state == LEARNED for seed in living)
+        others = sum(other[seed].state == LEARNED for seed in common)
+        if (
+            living
+            and learned <= _HARDLY_EVER * len(living)
+            and learns_more_often(others, len(common), learned, len(living)) <= level
+        ):
+            return Pairing(tuple(seed for seed in living if other[seed].state == LEARNED), name)
+    return Pairing(tuple(seed for seed in common if variant[seed].state == baseline[seed].state == LEARNED))
 
 
-def _learns_more_often(learned: int, seeds: int) -> float:
-    """One-sided Fisher test of `learned` of `seeds` against none of `seeds`: C(n, k) / C(2n, k)."""
-    return float(special.binom(seeds, learned) / special.binom(2 * seeds, learned))
+def learns_more_often(learned: int, seeds: int, other_learned: int, other_seeds: int) -> float:
+    """One-sided exact p-value (Fisher 1935) that the first arm learns no more often than the second."""
+    total = learned + other_learned
+    ways = special.binom(seeds + other_seeds, total)
+    tail = sum(
+        special.binom(seeds, k) * special.binom(other_seeds, total - k) for k in range(learned, min(seeds, total) + 1)
+    )
+    return float(tail / ways)
 
 
 def difference(variant: Arm, baseline: Arm, pairing: Pairing, metric: str) -> Crossed | None:

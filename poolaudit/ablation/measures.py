@@ -84,7 +84,7 @@ def measure_trial(probabilities: Floats, validation: Floats | None, question: Qu
         question: The same for all trials.
     """
     if not np.isfinite(probabilities).all() or (validation is not None and not np.isfinite(validation).all()):
-        return _without_metrics(question, DIVERGED, "its outputs are NaN or infinite")
+        return unmeasured(question, DIVERGED, "its outputs are NaN or infinite")
     labels, targets = question.labels, question.targets
     predicted = decide(probabilities)
     truths = [labels == target for target in targets]
@@ -185,7 +185,8 @@ def _log_losses(probabilities: Floats, labels: Labels) -> Floats:
     return np.asarray(-np.log(np.clip(rows[np.arange(len(labels)), labels], 1e-7, 1.0)))
 
 
-def _without_metrics(question: Question, state: str, reason: str) -> TrialMeasures:
+def unmeasured(question: Question, state: str, reason: str) -> TrialMeasures:
+    """A trial that gave nothing to measure."""
     nothing = Measured(float("nan"), np.zeros(len(question.labels)), 0)
     draws = np.full(len(question.draws) if question.precision is not None else 0, np.nan)
     return TrialMeasures(dict.fromkeys(METRICS, nothing), draws, float("nan"), state, reason)

@@ -8,7 +8,7 @@ mark that is coarser is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 Split = tuple[Array, Array]
 
+GUILTY, INNOCENT = "over-pooled", "innocent"
 ITEMS = {"train": 1_000, "validation": 600, "test": 1_000}
 
 
@@ -35,6 +36,7 @@ class Net:
         bias: Start value of the convolutions' biases; far below 0 some seeds never come to life.
         epochs: Passes over the training data.
         positive_weight: Weight of the positives in the loss; far below 1 a model ranks well and is under-confident.
+        squeeze: Window of an averaging in front of the head, which keeps its width where nothing is pooled before.
     """
 
     stem: int = 4
@@ -47,6 +49,7 @@ class Net:
     bias: float = 0.0
     epochs: int = 10
     positive_weight: float = 1.0
+    squeeze: int = 1
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def build(net: Net, shape: tuple[int, ...]) -> Any:
     if net.middle > 1:
         stack.append(pools["max"](net.middle, name="middle"))
     stack.append(conv(net.filters, 3, padding="same", activation="relu", bias_initializer=bias))
+    if net.squeeze > 1:
+        stack.append(pools["average"](net.squeeze, name="squeeze"))
     stack.append(heads[net.head](name="head"))
     if net.units:
         stack.append(layers.Dense(net.units, activation="relu"))
@@ -189,7 +194,7 @@ def _dots(*places: tuple[int, ...], size: int, height: float = 0.9) -> Array:
     return mark
 
 
-def _bar(size: int, *, horizontal: bool, height: float = 0.7) -> Array:
+def _bar(size: int, *, horizontal: bool, height: float) -> Array:
     mark = np.zeros((size, size), np.float32)
     third = size // 3
     if horizontal:
@@ -201,59 +206,62 @@ def _bar(size: int, *, horizontal: bool, height: float = 0.7) -> Array:
 
 # Two bright points side by side or one above the other: finer than a window of 4 by 4.
 FINE_2D = (_dots((0, 0), (2, 0), size=3), _dots((0, 0), (0, 2), size=3))
-COARSE_2D = (_bar(12, horizontal=False), _bar(12, horizontal=True))
 # A spike and a dip behind it, or the other way round.
 FINE_1D = (np.array([0.9, -0.9], np.float32), np.array([-0.9, 0.9], np.float32))
-COARSE_1D = (np.repeat([0.6, -0.6], 10).astype(np.float32), np.repeat([-0.6, 0.6], 10).astype(np.float32))
+
+
+def _bars(height: float) -> tuple[Array, Array]:
+    """Bars four wide and twelve long, upright or level: coarser than any window here."""
+    return _bar(12, horizontal=False, height=height), _bar(12, horizontal=True, height=height)
+
+
+def _waves(height: float) -> tuple[Array, Array]:
+    """A swell of ten and a trough of ten, or the other way round."""
+    wave = np.repeat([height, -height], 10).astype(np.float32)
+    return wave, -wave
+
 
 
 def _pooling_arms(base: Net) -> dict[str, Net]:
-    from dataclasses import replace
-
+    """The baseline and its pooling weakened, removed and of the other kind; no two of them alike."""
     other = "average" if base.kind == "max" else "max"
-    return {
-        "baseline": base,
-        "weaker": replace(base, stem=max(1, base.stem // 2)),
-        "removed": replace(base, stem=1),
-        "kind": replace(base, kind=other),
-        "stronger": replace(base, stem=base.stem * 2),
-    }
+    arms = {"baseline": base, "kind": replace(base, kind=other), "removed": replace(base, stem=1)}
+    if base.stem > 2:
+        arms["weaker"] = replace(base, stem=base.stem // 2)
+    return arms
 
 
 def _scenarios() -> tuple[Scenario, ...]:
-    from dataclasses import replace
-
-    image, signal = Net(stem=4), Net(stem=4, epochs=12)
-    timid = {"epochs": 4, "positive_weight": 0.25}
-    narrow = Net(stem=2, head="flatten", filters=3, units=2, epochs=8)
+    image, signal = Net(stem=4, epochs=12), Net(stem=4, epochs=12)
+    fine, coarse = planted_images(FINE_2D), planted_images(_bars(0.45))
+    spike, wave = planted_signals(FINE_1D), planted_signals(_waves(0.3))
+    bright, loud = planted_images(_bars(0.7)), planted_signals(_waves(0.6))
+    average = {"kind": "average"}
+    timid = _pooling_arms(replace(signal, stem=2))
+    timid["baseline"] = replace(timid["baseline"], positive_weight=0.1)
+    flat = Net(stem=2, head="flatten", filters=2, units=2, epochs=10)
     return (
-        Scenario("fine mark, max", "over-pooled", "fine", planted_images(FINE_2D), _pooling_arms(image)),
+        Scenario("fine mark, max", GUILTY, "fine", fine, _pooling_arms(image)),
+        Scenario("fine mark, average", GUILTY, "fine", fine, _pooling_arms(replace(image, **average))),
+        Scenario("fine spike, max", GUILTY, "fine", spike, _pooling_arms(signal)),
+        Scenario("fine spike, average", GUILTY, "fine", spike, _pooling_arms(replace(signal, **average))),
+        Scenario("eights, max", GUILTY, "fine", digits_of_interest(8), _pooling_arms(Net(epochs=25, filters=16))),
+        Scenario("coarse mark, max", INNOCENT, "coarse", coarse, _pooling_arms(replace(image, stem=2))),
+        Scenario("coarse mark, average", INNOCENT, "coarse", coarse, _pooling_arms(replace(image, stem=2, **average))),
+        Scenario("coarse wave, max", INNOCENT, "coarse", wave, _pooling_arms(replace(signal, stem=2))),
+        Scenario("coarse wave, average", INNOCENT, "coarse", wave, _pooling_arms(replace(signal, **average))),
+        Scenario("bright mark, max", INNOCENT, "coarse", bright, _pooling_arms(replace(image, stem=2, epochs=16))),
+        Scenario("under-confident", INNOCENT, "threshold", loud, timid),
+        Scenario("dying units", INNOCENT, "collapse", bright, _pooling_arms(replace(image, stem=2, bias=-0.15, filters=4))),
         Scenario(
-            "fine mark, average", "over-pooled", "fine", planted_images(FINE_2D), _pooling_arms(replace(image, kind="average"))
-        ),
-        Scenario("fine spike, max", "over-pooled", "fine", planted_signals(FINE_1D), _pooling_arms(signal)),
-        Scenario(
-            "fine spike, average", "over-pooled", "fine", planted_signals(FINE_1D), _pooling_arms(replace(signal, kind="average"))
-        ),
-        Scenario(
-            "eights, max", "over-pooled", "fine", digits_of_interest(8), _pooling_arms(Net(stem=4, epochs=25, filters=16))
-        ),
-        Scenario("coarse mark, max", "innocent", "coarse", planted_images(COARSE_2D), _pooling_arms(replace(image, stem=2))),
-        Scenario(
-            "coarse mark, average", "innocent", "coarse", planted_images(COARSE_2D), _pooling_arms(replace(image, stem=2, kind="average"))
-        ),
-        Scenario("coarse wave, max", "innocent", "coarse", planted_signals(COARSE_1D), _pooling_arms(replace(signal, stem=2))),
-        Scenario(
-            "coarse wave, average", "innocent", "coarse", planted_signals(COARSE_1D), _pooling_arms(replace(signal, kind="average"))
-        ),
-        Scenario(
-            "under-confident", "innocent", "threshold", planted_signals(COARSE_1D), _pooling_arms(replace(signal, stem=2, **timid))
-        ),
-        Scenario(
-            "dying units",
-            "innocent",
-            "collapse",
-            planted_images(COARSE_2D),
-            _pooling_arms(replace(image, stem=2, bias=-0.35, filters=4)),
+            "narrow head",
+            INNOCENT,
+            "capacity",
+            bright,
+            {"baseline": flat, "removed": replace(flat, stem=1)},
+            {"removed": replace(flat, stem=1, squeeze=2)},
         ),
     )
+
+
+SCENARIOS = _scenarios()
