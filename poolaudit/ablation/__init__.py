@@ -1,1 +1,1 @@
-"""Does this pooling cost recall? Variants of the model, trials of each, effects and decisions."""
+"""Ablation of pooling: variants of a model, the surgery that makes them, and what they cost."""
