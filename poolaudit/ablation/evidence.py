@@ -31,6 +31,7 @@ from poolaudit.statistics.power import detectable_effect, planned_difference
 from poolaudit.statistics.sequential import holm_levels
 from poolaudit.subject.splits import DataSplit
 
+
 @dataclass(slots=True, eq=False)
 class Findings:
     """What a run has gathered.
@@ -160,9 +161,7 @@ def _rows(found: Findings) -> tuple[TrialRow, ...]:
     rows = []
     for arm, seed, facts in sorted(found.rows, key=lambda row: (row[0] != BASELINE, row[0], row[1])):
         measured = found.ledger.arm(arm)[seed]
-        rows.append(
-            TrialRow(arm, seed, measured.state, measured.reason, float(facts["seconds"]), _values(measured))
-        )
+        rows.append(TrialRow(arm, seed, measured.state, measured.reason, float(facts["seconds"]), _values(measured)))
     return tuple(rows)
 
 

@@ -15,6 +15,9 @@ from poolaudit.statistics.crossed import Crossed
 from poolaudit.statistics.power import detectable_effect, items_to_decide, seeds_to_decide
 from poolaudit.statistics.sequential import holm_levels
 
+# Two pairs can agree by luck so closely that their spread says nothing.
+FEWEST_PAIRS = 3
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -51,9 +54,9 @@ class Ledger:
         return pair(self.arm(name), self.arm(BASELINE), range(seeds), self._learning_level())
 
     def measure(self, name: str, seeds: int) -> Crossed | None:
-        """The paired difference on the primary metric; None until two pairs of seeds define it."""
+        """The paired difference on the primary metric; None until three pairs of seeds define it."""
         found = difference(self.arm(name), self.arm(BASELINE), self.pairing(name, seeds), self.primary)
-        return found if found is not None and found.seeds >= 2 else None
+        return found if found is not None and found.seeds >= FEWEST_PAIRS else None
 
     def standings(self) -> dict[str, Standing]:
         return replay(self.names, self.trained, self.measure, self.rules)
@@ -126,7 +129,7 @@ class Ledger:
         ends = ", ".join(
             f"{count} {state}" for arm in (name, BASELINE) for state, count in sorted(states(self.arm(arm)).items())
         )
-        return f"fewer than two pairs of seeds learned in both arms ({ends})"
+        return f"fewer than {FEWEST_PAIRS} pairs of seeds learned in both arms ({ends})"
 
     def _learning_level(self) -> float:
         return holm_levels(len(self.names), 0, self.rules.error)

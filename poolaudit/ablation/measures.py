@@ -153,9 +153,7 @@ def _matched(
     return influence.average_of(parts), np.mean(draws, axis=0), precision
 
 
-def _drawn_thresholds(
-    scores: Floats, truth: Mask, wanted: float, draws: npt.NDArray[np.uint16]
-) -> Floats:
+def _drawn_thresholds(scores: Floats, truth: Mask, wanted: float, draws: npt.NDArray[np.uint16]) -> Floats:
     """The chosen threshold for each draw of the validation items, shape (draws,)."""
     ranked = rank_scores(scores, truth)
     thresholds = np.empty(len(draws))

@@ -142,7 +142,9 @@ def kept_layers(model: Any) -> tuple[str, ...]:
     return tuple(
         layer.name
         for layer in model._flatten_layers()
-        if layer.weights and not list(layer._layers) and (isinstance(layer, keras.layers.Normalization) or not layer.trainable)
+        if layer.weights
+        and not list(layer._layers)
+        and (isinstance(layer, keras.layers.Normalization) or not layer.trainable)
     )
 
 

@@ -83,7 +83,9 @@ class _State:
     beyond: set[str] = field(default_factory=set)
 
 
-def replay(variants: Sequence[str], trained: Callable[[str], int], measure: Measure, rules: Rules) -> dict[str, Standing]:
+def replay(
+    variants: Sequence[str], trained: Callable[[str], int], measure: Measure, rules: Rules
+) -> dict[str, Standing]:
     """Where each variant stands, given how many seeds of it (and of the baseline) have been trained.
 
     Args:
@@ -188,9 +190,7 @@ def _stopped(standing: Standing, rules: Rules) -> Standing:
         chance = chance_to_decide(beyond, standing.margin_level, 1e-9, rules.margin, rules.planned)
         return replace(standing, stopped="futile") if chance < FUTILE else standing
     if standing.seeds >= _FEWEST_BEFORE_FUTILE and difference.seeds >= _FEWEST_BEFORE_FUTILE - 1:
-        chance = chance_to_decide(
-            difference, standing.level, standing.equivalence_level, rules.margin, rules.planned
-        )
+        chance = chance_to_decide(difference, standing.level, standing.equivalence_level, rules.margin, rules.planned)
         if chance < FUTILE:
             return replace(standing, stopped="futile")
     return standing

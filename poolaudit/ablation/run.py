@@ -92,7 +92,14 @@ def ablate(
     """
     settings = settings or AblationSettings()
     run = _prepared(
-        subject, settings, policy or Policy(), tell or (lambda done, total, what: None), train, validation, test, positive
+        subject,
+        settings,
+        policy or Policy(),
+        tell or (lambda done, total, what: None),
+        train,
+        validation,
+        test,
+        positive,
     )
     shape = (None, *test.inputs.shape[1:])
     arms = choose_arms(subject.model, settings.variants, shape, with_controls=settings.depth == RETRAINED)
@@ -174,9 +181,7 @@ def _part(split: DataSplit, chosen: Any, name: str) -> DataSplit:
         column: None if (values := getattr(split, column)) is None else values[chosen]
         for column in ("groups", "times", "paths")
     }
-    return replace(
-        split, name=name, inputs=inputs, labels=labels, sha256=content_sha256((inputs, labels)), **columns
-    )
+    return replace(split, name=name, inputs=inputs, labels=labels, sha256=content_sha256((inputs, labels)), **columns)
 
 
 def _question(run: _Run, precision: float | None) -> Question:

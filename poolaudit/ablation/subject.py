@@ -164,9 +164,11 @@ def _described(model: Any) -> str:
         "optimizer": None if optimizer is None else [type(optimizer).__name__, optimizer.get_config()],
         "loss": _configured(getattr(model, "loss", None)),
     }
-    return json.dumps(json.loads(architecture), sort_keys=True) + canonical_json(compiled) if (
-        architecture.startswith("{")
-    ) else architecture + canonical_json(compiled)
+    return (
+        json.dumps(json.loads(architecture), sort_keys=True) + canonical_json(compiled)
+        if (architecture.startswith("{"))
+        else architecture + canonical_json(compiled)
+    )
 
 
 def _configured(thing: Any) -> Any:
@@ -208,5 +210,3 @@ def _custom_modules(model: Any) -> tuple[str, ...]:
             "Move the class into a module beside the script",
         )
     return tuple(own)
-
-

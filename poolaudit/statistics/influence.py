@@ -81,9 +81,7 @@ def matthews(truth: Mask, chosen: Mask) -> Measured:
         for is_chosen in (False, True):
             p, c = float(is_positive), float(is_chosen)
             top_change = hits + n * p * c - p * picked - c * positives
-            log_spread_change = (
-                p / positives + (1 - p) / (n - positives) + c / picked + (1 - c) / (n - picked)
-            )
+            log_spread_change = p / positives + (1 - p) / (n - positives) + c / picked + (1 - c) / (n - picked)
             change = top_change / spread**0.5 - value * log_spread_change / 2
             influences[(truth == is_positive) & (chosen == is_chosen)] = change
     return Measured(value, influences, len(truth))

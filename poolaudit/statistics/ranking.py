@@ -138,9 +138,7 @@ def average_precision(ranked: RankedScores, confidence: float = 0.95) -> Estimat
     return Estimate(value, low, high, n, "infinitesimal jackknife, logit scale, t", confidence)
 
 
-def average_precision_influences(
-    ranked: RankedScores, is_positive: npt.NDArray[np.bool_]
-) -> tuple[float, FloatArray]:
+def average_precision_influences(ranked: RankedScores, is_positive: npt.NDArray[np.bool_]) -> tuple[float, FloatArray]:
     """Average precision and the influence of each item on it, float64 (n,) in the items' own order.
 
     Args:

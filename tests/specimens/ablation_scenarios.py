@@ -131,7 +131,7 @@ def _signals(length: int, count: int, seed: int) -> Array:
     args.num_samples, args.seed = count, seed
     signals = np.asarray(make_dataset(args)["x"], np.float32)
     repeats = -(-length // signals.shape[1])
-    wide = np.concatenate([signals] * repeats, axis=1)[: , :length]
+    wide = np.concatenate([signals] * repeats, axis=1)[:, :length]
     return (0.15 * wide[:count, :, None]).astype(np.float32)
 
 
@@ -221,7 +221,6 @@ def _waves(height: float) -> tuple[Array, Array]:
     return wave, -wave
 
 
-
 def _pooling_arms(base: Net) -> dict[str, Net]:
     """The baseline and its pooling weakened, removed and of the other kind; no two of them alike."""
     other = "average" if base.kind == "max" else "max"
@@ -252,7 +251,9 @@ def _scenarios() -> tuple[Scenario, ...]:
         Scenario("coarse wave, average", INNOCENT, "coarse", wave, _pooling_arms(replace(signal, **average))),
         Scenario("bright mark, max", INNOCENT, "coarse", bright, _pooling_arms(replace(image, stem=2, epochs=16))),
         Scenario("under-confident", INNOCENT, "threshold", loud, timid),
-        Scenario("dying units", INNOCENT, "collapse", bright, _pooling_arms(replace(image, stem=2, bias=-0.15, filters=4))),
+        Scenario(
+            "dying units", INNOCENT, "collapse", bright, _pooling_arms(replace(image, stem=2, bias=-0.15, filters=4))
+        ),
         Scenario(
             "narrow head",
             INNOCENT,
