@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
 from poolaudit.findings import Finding
-from poolaudit.outcomes import Outcome, Verdict
+from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
 
 SCHEMA_VERSION = 1
@@ -52,6 +53,40 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """An open finding that the team has accepted, up to a day.
+
+    Attributes:
+        code: The finding's code.
+        outcome: The outcome accepted; a FAILED one covers UNDECIDED as well, nothing else covers another.
+        severity: The heaviest severity accepted.
+        labels: Labels of the finding's evidence when it was accepted: what shows beyond them is new.
+        reason: Why it is accepted.
+        expires: The last day on which it is, ISO 8601.
+        has_expired: True where that day was past when the result was judged; then it covers nothing.
+    """
+
+    code: str
+    outcome: Outcome
+    severity: Severity
+    labels: tuple[str, ...]
+    reason: str
+    expires: str
+    has_expired: bool = False
+
+    def covers(self, finding: Finding) -> bool:
+        """True where the finding is what was accepted, and no worse."""
+        milder = (Outcome.FAILED, Outcome.UNDECIDED) if self.outcome is Outcome.FAILED else (self.outcome,)
+        return (
+            not self.has_expired
+            and finding.code == self.code
+            and finding.outcome in milder
+            and not (finding.severity.at_least(self.severity) and finding.severity is not self.severity)
+            and {fact.label for fact in finding.evidence} <= set(self.labels)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DataProvenance:
     """Where a split came from; `sha256` covers inputs and labels as loaded."""
 
@@ -83,7 +118,8 @@ class Provenance:
         command: The command line or Python call.
         started: UTC, ISO 8601.
         versions: Pairs of package and version.
-        platform: Operating system, processor and core count.
+        platform: Operating system, processor, core count and memory.
+        commit: Git commit of the folder the audit ran in, with "+changes" where files differ; None outside of one.
     """
 
     command: str
@@ -94,6 +130,7 @@ class Provenance:
     platform: str
     model: ModelProvenance | None
     data: tuple[DataProvenance, ...]
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +138,7 @@ class AuditResult:
     """A finished audit: plain, frozen, versioned data that survives a JSON round trip unchanged.
 
     Attributes:
+        accepted: Findings accepted by the baseline the audit was given; they do not change the verdict.
         scope: "audit", or the one stage that a command of its own ran ("conformance", "geometry", ...).
     """
 
@@ -115,3 +153,27 @@ class AuditResult:
     policy: Policy
     provenance: Provenance
     scope: str = "audit"
+    accepted: tuple[Acceptance, ...] = ()
+
+    def acceptance_of(self, finding: Finding) -> Acceptance | None:
+        """The acceptance that covers the finding; None where it is not accepted or not open."""
+        return next((a for a in self.accepted if finding.is_open and a.covers(finding)), None)
+
+    def breaks_the_build(self, finding: Finding) -> bool:
+        """True where the finding is open, at or above the policy's fail level, and not accepted."""
+        counts = finding.is_open and finding.severity.at_least(self.policy.fail_level)
+        return counts and self.acceptance_of(finding) is None
+
+    def _repr_html_(self) -> str:
+        """The summary a notebook shows in place of the object."""
+        reasons = "".join(f"<li>{escape(reason)}</li>" for reason in self.decision.reasons[:3])
+        rows = "".join(
+            f"<tr><td>{finding.outcome}</td><td>{finding.code}</td><td>{escape(finding.title)}</td>"
+            f"<td>{escape(finding.summary)}</td></tr>"
+            for finding in self.findings
+        )
+        return (
+            f"<h3>{self.verdict.value.replace('_', ' ')}: {escape(self.title)}</h3><ol>{reasons}</ol>"
+            f"<p>Not assessed: {len(self.not_assessed)}</p><details><summary>{len(self.findings)} checks</summary>"
+            f"<table>{rows}</table></details>"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def provenance_of(
         platform=_platform(),
         model=model,
         data=data,
+        commit=_commit(),
     )
 
 
@@ -45,7 +47,27 @@ def _versions(*, with_tensorflow: bool) -> tuple[tuple[str, str], ...]:
 
 
 def _platform() -> str:
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _commit() -> str | None:
+    """Of the working folder; a missing or slow git costs nothing but this line."""
+    try:
+        commit = _git("rev-parse", "HEAD").strip()
+        return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no").strip() else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    # No hook, no pager, no lock: only a look.
+    command = ["git", "--no-optional-locks", *arguments]
+    done = subprocess.run(command, check=True, timeout=5, capture_output=True, stdin=subprocess.DEVNULL)
+    return done.stdout.decode(errors="replace")
 
 
 def model_provenance(model: LoadedModel) -> ModelProvenance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,7 @@ def _geometry(context: StageContext) -> GeometryEvidence:
 
 def _evaluation(context: StageContext) -> EvaluationEvidence:
     from poolaudit.evaluation.evaluate import WANTED_PRECISIONS, evaluate
+    from poolaudit.evaluation.missed import missed_items
     from poolaudit.evidence.estimates import Estimate
 
     plan, subject, tell = context.plan, context.subject, context.tell
@@ -106,7 +107,7 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
 
         scaling = check_input_scaling(answer, subject.test.inputs, predictions.labels, head.classes, plan.seed)
     assert predictions is not None
-    return evaluate(
+    found = evaluate(
         predictions,
         positive=plan.positive,
         confidence=plan.policy.confidence,
@@ -121,6 +122,21 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
         decides_where_known=decides_where_known,
         on_progress=tell,
     )
+    return replace(found, missed=missed_items(predictions, found, lambda chosen: _pictures(subject, chosen)))
+
+
+def _pictures(subject: Subject, chosen: Sequence[int]) -> Sequence[str | None]:
+    from poolaudit.subject.pictures import item_pictures
+
+    if subject.test is None:
+        return [None] * len(chosen)
+    return item_pictures([subject.test.inputs[i] for i in chosen], channels_first=_channels_first(subject))
+
+
+def _channels_first(subject: Subject) -> bool:
+    """True where the items look like (channels, height, width): few in front, more behind."""
+    shape: tuple[int, ...] = () if subject.test is None else subject.test.inputs.shape[1:]
+    return len(shape) >= 3 and shape[0] <= 4 < shape[-1]
 
 
 def _conformance(context: StageContext) -> tuple[PropertyResult, ...]:

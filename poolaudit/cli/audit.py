@@ -46,6 +46,7 @@ def _audit(
     budget: Annotated[str, typer.Option("--budget", help="How much to try: quick, standard or thorough.")] = "standard",
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
+    baseline: running.Baseline = None,
     seed: running.Seed = 0,
     title: running.Title = None,
     out: running.Out = running.DEFAULT_OUT,
@@ -72,4 +73,4 @@ def _audit(
         command=running.command_line(),
     )
     make_output_folder(out)
-    return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet)
+    return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet, baseline=baseline)

@@ -61,6 +61,7 @@ def _check(
     ] = False,
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
+    baseline: running.Baseline = None,
     seed: running.Seed = 0,
     title: running.Title = None,
     out: running.Out = running.DEFAULT_OUT,
@@ -94,6 +95,7 @@ def _check(
         notes=result.notes,
         duration_seconds=result.duration_seconds,
     )
+    judged = running.with_baseline(judged, baseline)
     report = running.write_result(judged, out)
     if not quiet and not to_standard_output:
         typer.echo(_told(result))

@@ -31,7 +31,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A titled table of ready text; `style` is "numbers", "keys" or empty."""
+    """A titled table of ready text; `style` is "numbers", "keys", "matrix" or empty; a folded one opens on a click."""
 
     kind: ClassVar[str] = "table"
     title: str
@@ -39,6 +39,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     style: str = ""
+    is_folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,28 @@ class Gallery:
     exhibits: tuple[Exhibit, ...]
 
 
-Block = Table | Replay | Note | Problem | Figures | Gallery
+@dataclass(frozen=True, slots=True)
+class Slider:
+    """A threshold to move, for readers with JavaScript; the curve and its table show the same without.
+
+    Attributes:
+        points: JSON list of [threshold, true positives, false positives], thresholds falling.
+        start: Position of the threshold nearest to the shipped one.
+        positives: Test items of the class.
+        negatives: Test items of all other classes.
+    """
+
+    kind: ClassVar[str] = "slider"
+    title: str
+    note: str
+    class_name: str
+    points: str
+    start: int
+    positives: int
+    negatives: int
+
+
+Block = Table | Replay | Note | Problem | Figures | Gallery | Slider
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +175,9 @@ def estimate_row(name: str, estimate: Estimate, *, as_percent: bool = True) -> t
     if estimate.value is None:
         return (name, "not estimable", "", f"{estimate.n:,}", estimate.reason or "")
     value = percent(estimate.value) if as_percent else number(estimate.value)
+    span = _unbroken(interval(estimate, as_percent=as_percent))
     method = estimate.method if estimate.low is not None else f"{estimate.method}; no interval: {estimate.reason}"
-    return (name, value, interval(estimate, as_percent=as_percent), f"{estimate.n:,}", method)
+    return (name, _unbroken(value), span, f"{estimate.n:,}", method)
 
 
 def estimate_cell(estimate: Estimate, *, as_percent: bool = True) -> str:
@@ -163,7 +186,12 @@ def estimate_cell(estimate: Estimate, *, as_percent: bool = True) -> str:
         return f"not estimable: {estimate.reason}"
     value = percent(estimate.value) if as_percent else number(estimate.value)
     span = interval(estimate, as_percent=as_percent)
-    return f"{value} ({span})" if span else value
+    return _unbroken(f"{value} ({span})" if span else value)
+
+
+def _unbroken(text: str) -> str:
+    """The text with no line break between a number and its sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def sizes_text(sizes: tuple[int, ...] | None) -> str:

@@ -9,9 +9,13 @@ from poolaudit.evidence.wording import interval, percent
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.report.blocks import Badge, Problem, Section, badge_of
+from poolaudit.report.compare import Comparison
 from poolaudit.report.sections import SECTIONS
+from poolaudit.report.sections import comparison as comparison_sections
+from poolaudit.report.sections.comparison import change_counts, comparison_in_words
 from poolaudit.results import AuditResult
 
+_LEADING = 4
 _VERDICT_TEXT = {
     Verdict.READY: "Nothing that was checked speaks against releasing this model.",
     Verdict.NEEDS_REVIEW: "Some checks failed. A person must look before this model is released.",
@@ -45,6 +49,7 @@ class Card:
     do: str
     false_alarm: str
     would_change: str
+    accepted: str
     opened: bool
 
 
@@ -71,6 +76,7 @@ class Page:
         headlines: Numbers for the first screen.
         counts: Checks by outcome.
         not_assessed: Pairs of what and why.
+        not_assessed_lead: The first of these in a line, for readers who do not open the list.
         cards: All findings, open ones first.
         sections: What was measured, in reading order.
         version: poolaudit's version.
@@ -86,9 +92,48 @@ class Page:
     headlines: tuple[Headline, ...]
     counts: tuple[Count, ...]
     not_assessed: tuple[tuple[str, str], ...]
+    not_assessed_lead: str
     cards: tuple[Card, ...]
     sections: tuple[Section, ...]
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiffPage:
+    """Everything the comparison shows, in reading order.
+
+    Attributes:
+        title: What is compared.
+        verdict: Old and new verdict in words.
+        style: Style name of the new verdict.
+        lead: The comparison as a sentence.
+        counts: How many checks changed in which way.
+        sections: Checks and metrics.
+        version: poolaudit's version.
+    """
+
+    title: str
+    verdict: str
+    style: str
+    lead: str
+    counts: tuple[str, ...]
+    sections: tuple[Section, ...]
+    version: str
+
+
+def build_diff_page(comparison: Comparison) -> DiffPage:
+    """View data of a comparison."""
+    old, new = comparison.old, comparison.new
+    verdicts = [result.verdict.value.replace("_", " ") for result in (old, new)]
+    return DiffPage(
+        title=new.title if old.title == new.title else f"{old.title} against {new.title}",
+        verdict=verdicts[1] if verdicts[0] == verdicts[1] else f"{verdicts[0]} → {verdicts[1]}",
+        style=new.verdict.value.lower().replace("_", "-"),
+        lead=comparison_in_words(comparison),
+        counts=change_counts(comparison),
+        sections=comparison_sections.sections(comparison),
+        version=dict(new.provenance.versions).get("poolaudit", ""),
+    )
 
 
 def build_page(result: AuditResult) -> Page:
@@ -107,7 +152,8 @@ def build_page(result: AuditResult) -> Page:
             Count(badge_of(outcome), sum(f.outcome is outcome for f in result.findings)) for outcome in Outcome
         ),
         not_assessed=tuple((item.what, item.reason) for item in result.not_assessed),
-        cards=tuple(_card(finding) for finding in result.findings),
+        not_assessed_lead=_lead([item.what for item in result.not_assessed]),
+        cards=tuple(_card(finding, result) for finding in result.findings),
         sections=_sections(result),
         version=dict(result.provenance.versions).get("poolaudit", ""),
     )
@@ -126,7 +172,13 @@ def _sections(result: AuditResult) -> tuple[Section, ...]:
     return tuple(built)
 
 
-def _card(finding: Finding) -> Card:
+def _lead(names: list[str]) -> str:
+    more = len(names) - _LEADING
+    return "; ".join(names[:_LEADING]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _card(finding: Finding, result: AuditResult) -> Card:
+    accepted = result.acceptance_of(finding)
     return Card(
         code=finding.code,
         title=finding.title,
@@ -139,6 +191,7 @@ def _card(finding: Finding) -> Card:
         do=finding.do,
         false_alarm=finding.false_alarm,
         would_change=finding.would_change or "",
+        accepted="" if accepted is None else f"Accepted until {accepted.expires}: {accepted.reason}",
         opened=finding.is_open,
     )
 

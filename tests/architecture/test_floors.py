@@ -18,6 +18,7 @@ FLOORS: dict[str, int] = {
     "findings": 0,
     "results": 0,
     "policy": 0,
+    "baseline": 0,
     "events": 0,
     "evidence": 0,
     "configuration": 0,

@@ -10,6 +10,8 @@ from poolaudit.report.blocks import SYMBOLS, Note, Replay, Section, Table, badge
 from poolaudit.results import AuditResult
 
 _REPLAYS_SHOWN = 40
+_COLUMNS = 8
+_WORST_FIRST = (Outcome.FAILED, Outcome.CRASHED, Outcome.UNDECIDED, Outcome.PASSED, Outcome.SKIPPED)
 
 
 def section(result: AuditResult) -> Section | None:
@@ -25,9 +27,42 @@ def section(result: AuditResult) -> Section | None:
         (
             *(_replay(r) for r in broken[:_REPLAYS_SHOWN]),
             *([Note(f"{left_out} further counterexamples stand in result.json.")] if left_out > 0 else []),
+            *_matrices(checked),
             _properties(checked),
         ),
     )
+
+
+def _matrices(results: tuple[PropertyResult, ...]) -> tuple[Table, ...]:
+    """Properties against layers: the worst outcome over modes and dtypes in each cell."""
+    layers = list(dict.fromkeys(r.layer for r in results))
+    names = list(dict.fromkeys(r.property for r in results))
+    cells: dict[tuple[str, str], list[PropertyResult]] = {}
+    for r in results:
+        cells.setdefault((r.layer, r.property), []).append(r)
+    tables = []
+    for start in range(0, len(layers), _COLUMNS):
+        shown = layers[start : start + _COLUMNS]
+        rows = tuple((name, *(_worst(cells.get((layer, name), [])) for layer in shown)) for name in names)
+        part = "" if len(layers) <= _COLUMNS else f", layers {start + 1} to {start + len(shown)} of {len(layers)}"
+        tables.append(
+            Table(
+                f"Layers against properties{part}",
+                "The worst outcome over all modes and dtypes. Empty: the property says nothing about such a layer.",
+                ("Property", *shown),
+                rows,
+                "matrix",
+            )
+        )
+    return tuple(tables)
+
+
+def _worst(results: list[PropertyResult]) -> str:
+    own = [r.outcome for r in results if r.known_divergence is None]
+    worst = next((outcome for outcome in _WORST_FIRST if outcome in own), None)
+    if any(r.known_divergence for r in results) and worst in (None, Outcome.PASSED, Outcome.SKIPPED):
+        return "✗ the framework's"
+    return "" if worst is None else f"{SYMBOLS[worst]} {worst.value.lower()}"
 
 
 def _properties(results: tuple[PropertyResult, ...]) -> Table:
@@ -40,14 +75,13 @@ def _properties(results: tuple[PropertyResult, ...]) -> Table:
     tries = Counter[tuple[str, str]]()
     for r in results:
         tries[r.layer, r.property] += r.examples
-    worst_first = [Outcome.FAILED, Outcome.CRASHED, Outcome.UNDECIDED, Outcome.PASSED, Outcome.SKIPPED]
     rows = [
         (
             layer,
             name,
             "; ".join(
                 f"{SYMBOLS[outcome]} {outcome}: {', '.join(tried[outcome])}"
-                for outcome in worst_first
+                for outcome in _WORST_FIRST
                 if outcome in tried
             ),
             f"{tries[layer, name]:,}",
@@ -55,11 +89,12 @@ def _properties(results: tuple[PropertyResult, ...]) -> Table:
         for (layer, name), tried in cells.items()
     ]
     return Table(
-        "Properties of the layers",
+        "Properties by mode and dtype",
         "Each property was attacked with drawn configurations and inputs in the modes and dtypes named. PASSED means "
         "that no counterexample was found in the number of cases given.",
         ("Layer", "Property", "Outcome by mode and dtype", "Cases"),
         tuple(rows),
+        is_folded=True,
     )
 
 

@@ -46,6 +46,7 @@ def _provenance(provenance: Provenance) -> Table:
         ("Duration", f"{provenance.duration_seconds:.1f} s"),
         ("Seed", str(provenance.seed)),
         ("Platform", provenance.platform),
+        *([("Git commit", provenance.commit)] if provenance.commit else []),
         ("Versions", ", ".join(f"{name} {version}" for name, version in provenance.versions)),
     ]
     if model := provenance.model:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 from poolaudit.evidence.evaluation import EvaluationEvidence, PrecisionRecallCurve
 from poolaudit.evidence.wording import number, p_value, percent
-from poolaudit.report.blocks import Block, Section, Table, draw_all, estimate_cell, estimate_row
+from poolaudit.report.blocks import (
+    Block,
+    Exhibit,
+    Gallery,
+    Picture,
+    Section,
+    Slider,
+    Table,
+    draw_all,
+    estimate_cell,
+    estimate_row,
+)
 from poolaudit.report.charts import metrics as charts
 from poolaudit.results import AuditResult
 
@@ -21,11 +34,68 @@ def section(result: AuditResult) -> Section | None:
         "Metrics",
         (
             *_charts(result, evaluation),
+            *_sliders(evaluation),
             _metrics(evaluation),
             _classes(evaluation),
             *([thresholds] if thresholds else []),
+            *_missed(evaluation),
         ),
     )
+
+
+def _missed(evaluation: EvaluationEvidence) -> tuple[Block, ...]:
+    missed = evaluation.missed
+    if missed is None:
+        return ()
+    title = f"Missed items of {missed.class_name!r}"
+    shown = "all of them" if missed.total == len(missed.items) else f"the worst {len(missed.items)} of them"
+    order = "lowest score of the true class first" if missed.items[0].score is not None else "in the data's order"
+    note = f"{missed.total:,} are missed; here {shown}, {order}. Look at them before anything else."
+    if any(item.picture for item in missed.items):
+        exhibits = tuple(
+            Exhibit(
+                (Picture(item.picture, f"Test item {item.index}, of {missed.class_name!r}", ""),)
+                if item.picture
+                else (),
+                (
+                    f"taken for {item.predicted!r}" + ("" if item.score is None else f", score {number(item.score)}"),
+                    f"test item {item.index}" + (f", {item.path}" if item.path else ""),
+                ),
+            )
+            for item in missed.items
+        )
+        return (Gallery(title, note, exhibits),)
+    rows = tuple(
+        (str(item.index), item.predicted, "" if item.score is None else number(item.score), item.path or "")
+        for item in missed.items
+    )
+    return (Table(title, note, ("Test item", "Taken for", "Score of its class", "File"), rows, "numbers"),)
+
+
+def _sliders(evaluation: EvaluationEvidence) -> tuple[Slider, ...]:
+    """The class of interest's threshold; of two classes the second's, of more the weakest ones'."""
+    sliders = []
+    for curve in _curves(evaluation)[: 1 if len(evaluation.class_names) == 2 else _CURVES_SHOWN]:
+        shipped = next(c for c in evaluation.per_class if c.name == curve.class_name)
+        points = {p.threshold: (p.true_positives, p.false_positives) for p in curve.points}
+        if curve.shipped_threshold is not None:
+            # Thinning may have dropped the operating point itself; its counts are known.
+            points[curve.shipped_threshold] = (shipped.true_positives, shipped.false_positives)
+        falling = sorted(points, reverse=True)
+        start = falling.index(curve.shipped_threshold) if curve.shipped_threshold is not None else len(falling) // 2
+        sliders.append(
+            Slider(
+                f"Move the threshold of {curve.class_name!r}",
+                "Counts on the test items. A threshold chosen here is tuned to the test data: choose on validation "
+                "data, and use this to see what a choice costs.",
+                repr(curve.class_name),
+                json.dumps([[t, *points[t]] for t in falling], separators=(",", ":"), allow_nan=False),
+                start,
+                shipped.support,
+                evaluation.n - shipped.support,
+            )
+        )
+    return tuple(sliders)
 
 
 def _charts(result: AuditResult, evaluation: EvaluationEvidence) -> tuple[Block, ...]:
