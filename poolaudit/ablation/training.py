@@ -155,7 +155,9 @@ def _fit(
     for epoch in range(first, epochs):
         order.assign(np.random.default_rng([spec.seed, epoch]).permutation(len(inputs)))
         keras.utils.set_random_seed((spec.seed * 1_000_003 + epoch) % 2**32)
-        told = model.fit(dataset, initial_epoch=epoch, epochs=epoch + 1, verbose=0, **_fit_arguments(spec.plan.fit))
+        told = model.fit(
+            dataset, initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, **_fit_arguments(spec.plan.fit)
+        )
         for name, values in told.history.items():
             history.setdefault(name, []).append(float(values[-1]))
         if not math.isfinite(history.get("loss", [0.0])[-1]):

@@ -30,9 +30,7 @@ def _ablate(
         ),
     ],
     test: Annotated[str, typer.Option("--test", help="Test data, in any form that `poolaudit audit` takes.")],
-    train: Annotated[
-        str | None, typer.Option("--train", help="Training data; needed unless --depth is swap.")
-    ] = None,
+    train: Annotated[str | None, typer.Option("--train", help="Training data; needed unless --depth is swap.")] = None,
     validation: Annotated[
         str | None,
         typer.Option(
