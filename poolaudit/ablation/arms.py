@@ -68,6 +68,7 @@ def choose_arms(model: Any, wanted: Sequence[str] | None, shape: Shape, *, with_
         downsampling=_total_downsampling([entry.site for entry in located]),
         parameters=int(model.count_params()),
     )
+    baseline = _with_costs(baseline, model, shape)
     return Arms(baseline, tuple(listed), tuple(found))
 
 
@@ -80,7 +81,8 @@ def _candidates(
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InvalidInputError(f"The variant {twice[0]!r} is named twice", "each variant once")
-        return list(parsed)
+        found: list[Variant | NotApplicable] = [*parsed]
+        return found
     offered = [v for v in applicable_variants(model, input_shape=shape) if isinstance(v, Variant)]
     chosen = [v for action in CHOSEN_ACTIONS for v in offered if v.action == action]
     # All sites at once tell most where there are many; one site at a time where there are few.
@@ -110,6 +112,7 @@ def _arm(
         parameters=built.parameters,
         notes=built.notes,
     )
+    arm = _with_costs(arm, built.model, shape)
     if not (with_controls and built.head_resized):
         return arm, None
     control = replace(arm, name=f"{variant.name} (control)", is_control=True, control_of=variant.name)
@@ -118,6 +121,21 @@ def _arm(
     except (VariantImpossible, VariantUnchanged) as error:
         return arm, replace(control, unavailable=error.reason, parameters=None)
     return arm, replace(control, parameters=matched.parameters, notes=matched.notes)
+
+
+def _with_costs(arm: ArmEvidence, model: Any, shape: Shape) -> ArmEvidence:
+    """FLOPs and latency of one item; left open where a size is not known or the model cannot be traced."""
+    from poolaudit.ablation.costs import measure_costs
+
+    item = tuple(size for size in shape[1:] if size is not None)
+    if len(item) != len(shape) - 1:
+        return arm
+    try:
+        costs = measure_costs(model, item)
+    except Exception:  # the model's own code runs; what it costs is an aside
+        return arm
+    latency = costs.latency_seconds.value
+    return replace(arm, flops=costs.flops, latency_milliseconds=None if latency is None else 1000 * latency)
 
 
 def _downsampling_after(variant: Variant, before: float | None, built: Any, shape: Shape) -> float | None:

@@ -110,7 +110,7 @@ def decide(probabilities: Floats) -> Labels:
     """Class indices: the second of two classes from 0.5 on, else the highest, the first among ties."""
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= 0.5).astype(np.int64)
-    return probabilities.argmax(axis=1).astype(np.int64)
+    return np.asarray(probabilities.argmax(axis=1), np.int64)
 
 
 def shipped_precision(validation: Floats, question: Question) -> float:

@@ -177,7 +177,7 @@ def _part(split: DataSplit, chosen: Any, name: str) -> DataSplit:
     from poolaudit.subject.digest import content_sha256
 
     inputs, labels = split.inputs[chosen], split.labels[chosen]
-    columns = {
+    columns: dict[str, Any] = {
         column: None if (values := getattr(split, column)) is None else values[chosen]
         for column in ("groups", "times", "paths")
     }

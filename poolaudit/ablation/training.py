@@ -208,7 +208,9 @@ def _fit_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _snapshot(model: Any, history: Mapping[str, list[float]], epoch: int) -> bytes:
     buffer = io.BytesIO()
-    arrays = {f"v{i}": np.asarray(v) for i, v in enumerate([*model.variables, *model.optimizer.variables])}
+    arrays: dict[str, Any] = {
+        f"v{i}": np.asarray(v) for i, v in enumerate([*model.variables, *model.optimizer.variables])
+    }
     facts = json.dumps({"epoch": epoch, "history": _plain(history)})
     np.savez(buffer, facts=np.frombuffer(facts.encode(), np.uint8), **arrays)
     return buffer.getvalue()

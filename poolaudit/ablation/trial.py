@@ -92,7 +92,7 @@ class TrialSpec:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> TrialSpec:
-        model = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["model"].items()}
+        model: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain["model"].items()}
         return cls(**{**plain, "model": ModelSource(**model), "plan": TrainingPlan(**plain["plan"])})
 
 

@@ -18,11 +18,14 @@ from poolaudit.results import AuditResult, DataProvenance, Evidence
 if TYPE_CHECKING:
     from poolaudit.ablation.settings import AblationSettings
     from poolaudit.ablation.subject import AblationSubject
+    from poolaudit.evidence.ablation import AblationEvidence
     from poolaudit.evidence.geometry import GeometryEvidence
     from poolaudit.results import ModelProvenance
     from poolaudit.subject.splits import DataSplit
 
 STAGE = "ablation"
+# Enough for small models; a larger one is cut off, says so, and goes on with `poolaudit ablate`.
+STANDARD_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,10 @@ def run_ablation(plan: AblationPlan, listener: Listener = silent) -> AuditResult
 
 
 def _settings(plan: AblationPlan) -> AblationSettings:
-    from poolaudit.ablation.settings import AblationSettings
+    from poolaudit.ablation.settings import DEFAULT_STORE, AblationSettings
 
     given = {"seed": plan.seed, **plan.options}
-    given["store"] = Path(given["store"]) if "store" in given else AblationSettings.store
+    given["store"] = Path(given["store"]) if "store" in given else DEFAULT_STORE
     return AblationSettings(**given)
 
 
@@ -148,7 +151,7 @@ def stage_evidence(
     trust_model_code: bool,
     store: Path,
     tell: Any,
-) -> Any:
+) -> AblationEvidence:
     """The ablation stage of an audit: quick swaps, standard also races within a time budget, thorough retrains all.
 
     Raises:
@@ -178,7 +181,3 @@ def stage_evidence(
         policy=policy,
         tell=tell,
     )
-
-
-# Enough for small models; a larger one is cut off, says so, and goes on with `poolaudit ablate`.
-STANDARD_SECONDS = 600.0

@@ -26,7 +26,7 @@ _GRID = 257
 
 def spent(fraction: float, level: float) -> float:
     """Error spent when this fraction of the plan has been seen."""
-    return level * min(1.0, max(0.0, fraction)) ** EXPONENT
+    return float(level * min(1.0, max(0.0, fraction)) ** EXPONENT)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -65,7 +65,8 @@ def encode_trial(trial: StoredTrial) -> bytes:
     """Magic, SHA-256 of the rest, then an NPZ without pickles."""
     buffer = io.BytesIO()
     facts = json.dumps({"key": trial.key, **trial.facts}, allow_nan=False)
-    np.savez_compressed(buffer, facts=np.frombuffer(facts.encode(), np.uint8), **dict(trial.arrays))
+    arrays: dict[str, Any] = {"facts": np.frombuffer(facts.encode(), np.uint8), **trial.arrays}
+    np.savez_compressed(buffer, **arrays)
     payload = buffer.getvalue()
     return _MAGIC + hashlib.sha256(payload).digest() + payload
 

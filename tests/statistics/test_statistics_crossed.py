@@ -23,7 +23,9 @@ ITEMS = 200
 def made(rng: np.random.Generator, seeds: int, seed_sd: float, item_sd: float, noise_sd: float) -> Crossed:
     """A mean over items of seed effect + item effect + noise, with the influences such a mean has."""
     values = (
-        rng.normal(0, seed_sd, (seeds, 1)) + rng.normal(0, item_sd, (1, ITEMS)) + rng.normal(0, noise_sd, (seeds, ITEMS))
+        rng.normal(0, seed_sd, (seeds, 1))
+        + rng.normal(0, item_sd, (1, ITEMS))
+        + rng.normal(0, noise_sd, (seeds, ITEMS))
     )
     means = values.mean(axis=1)
     return crossed_difference(means, (values - means[:, None]) / ITEMS, ITEMS, scale=0.0)
