@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from poolaudit.version import __version__
 
 if TYPE_CHECKING:
+    from poolaudit.ablation.recipe import Recipe
     from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.audit.ablation import AblationPlan, run_ablation
     from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from poolaudit.store.results import load_result, save_result
 
 _HOMES = {
+    "AblationPlan": "poolaudit.audit.ablation",
+    "Recipe": "poolaudit.ablation.recipe",
+    "run_ablation": "poolaudit.audit.ablation",
     "ConformanceResult": "poolaudit.conformance.check",
     "check_layer": "poolaudit.conformance.check",
     "AuditPlan": "poolaudit.audit",
@@ -44,6 +49,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022 - the version first
     "__version__",
+    "AblationPlan",
     "AuditPlan",
     "AuditResult",
     "ConformanceResult",
@@ -53,12 +59,14 @@ __all__ = [  # noqa: RUF022 - the version first
     "Outcome",
     "Policy",
     "PoolauditError",
+    "Recipe",
     "Severity",
     "Verdict",
     "check_layer",
     "inspect_pooling",
     "load_policy",
     "load_result",
+    "run_ablation",
     "run_audit",
     "save_result",
 ]

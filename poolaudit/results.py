@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from poolaudit import requirements
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
@@ -33,7 +34,7 @@ class Evidence:
     geometry: GeometryEvidence | None = None
     evaluation: EvaluationEvidence | None = None
     conformance: tuple[PropertyResult, ...] | None = None
-    ablation: None = None
+    ablation: AblationEvidence | None = None
     leakage: None = None
 
 

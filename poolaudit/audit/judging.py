@@ -32,10 +32,7 @@ _CODES = {
     "ablation": ("PA35", "PA36", "PA37", "PA38", "PA39", "PA5"),
     "leakage": ("PA4",),
 }
-_NOT_IN_THIS_VERSION = (
-    NotAssessed("What the pooling costs in recall", "this version has no ablation stage"),
-    NotAssessed("Leakage between training and test data", "this version has no leakage stage"),
-)
+_NOT_IN_THIS_VERSION = (NotAssessed("Leakage between training and test data", "this version has no leakage stage"),)
 
 
 def judge(

@@ -9,7 +9,7 @@ from typing import Any
 from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.policy import Policy
 
-STAGES = ("geometry", "evaluation", "conformance")
+STAGES = ("geometry", "evaluation", "conformance", "ablation")
 BUDGETS = ("quick", "standard", "thorough")
 
 
@@ -33,6 +33,7 @@ class AuditPlan:
         trust_model_code: Allow Lambda layers and other code in the model file to run.
         stages: Which of `STAGES` to run.
         budget: "quick", "standard" or "thorough": how much the stages that search try.
+        trial_store: Folder that keeps the trainings of the ablation between runs.
         policy: The thresholds that turn numbers into findings.
         feature_size: Size of the smallest feature that matters, in input cells; None estimates it from the test data.
         seed: Of everything random.
@@ -52,6 +53,7 @@ class AuditPlan:
     trust_model_code: bool = False
     stages: tuple[str, ...] = STAGES
     budget: str = "standard"
+    trial_store: str | Path = "poolaudit-trials"
     policy: Policy = field(default_factory=Policy)
     feature_size: float | None = None
     seed: int = 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from poolaudit.audit.plan import STAGES, AuditPlan
 from poolaudit.audit.subject import Subject
 from poolaudit.errors import InvalidInputError
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, InputScaling
 from poolaudit.evidence.geometry import GeometryEvidence
@@ -199,6 +200,32 @@ def _conformance(context: StageContext) -> tuple[PropertyResult, ...]:
     )
 
 
+def _ablation(context: StageContext) -> AblationEvidence:
+    from poolaudit.audit.ablation import stage_evidence
+
+    plan, subject = context.plan, context.subject
+    assert subject.test is not None
+    if context.evidence.geometry is not None and not context.evidence.geometry.sites:
+        raise StageSkipped("no pooling was found in this model")
+    try:
+        return stage_evidence(
+            context.model,
+            test=subject.test,
+            train=subject.train,
+            validation=subject.validation,
+            positive=plan.positive,
+            budget=plan.budget,
+            policy=plan.policy,
+            seed=plan.seed,
+            trust_model_code=plan.trust_model_code,
+            store=Path(plan.trial_store),
+            tell=context.tell,
+        )
+    except InvalidInputError as error:
+        # What cannot be ablated can still be audited.
+        raise StageSkipped(str(error)) from error
+
+
 def _predictions(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> Predictions:
     from poolaudit.subject.heads import to_probabilities
     from poolaudit.subject.predictions import predictions_from_probabilities
@@ -220,5 +247,6 @@ ALL_STAGES = (
     Stage("geometry", _geometry, needs_model=True),
     Stage("evaluation", _evaluation, needs_model=False),
     Stage("conformance", _conformance, needs_model=True),
+    Stage("ablation", _ablation, needs_model=True),
 )
 assert tuple(stage.name for stage in ALL_STAGES) == STAGES

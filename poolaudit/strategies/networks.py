@@ -147,7 +147,9 @@ def _windows(draw: st.DrawFn, kind: str, sizes: tuple[int, ...]) -> tuple[Step, 
         strides = tuple(draw(st.integers(1, 2)) if size <= _LARGEST[len(sizes)] else 1 for size in sizes)
         step = Step(kind, window, strides, (1,) * len(sizes), padding)
         return step, _required(step, sizes)
-    window, strides, dilation = [], [], []
+    taps_drawn: list[int] = []
+    strides_drawn: list[int] = []
+    rates_drawn: list[int] = []
     # Keras asks the same stride of every axis in a depthwise kernel, and no stride beside a dilation.
     dilated = kind in ("convolution", "depthwise", "separable") and draw(st.integers(0, 3)) == 0
     common = draw(st.integers(1, 3))
@@ -157,10 +159,12 @@ def _windows(draw: st.DrawFn, kind: str, sizes: tuple[int, ...]) -> tuple[Step, 
         taps = draw(st.integers(1, min(4, largest)))
         while padding == "valid" and window_span(taps, rate) > size:
             taps, rate = (taps, rate - 1) if rate > 1 else (taps - 1, 1)
-        window.append(taps)
-        dilation.append(rate)
-        strides.append(1 if dilated else common if kind in ("depthwise", "separable") else draw(st.integers(1, 3)))
-    step = Step(kind, tuple(window), tuple(strides), tuple(dilation), padding)
+        taps_drawn.append(taps)
+        rates_drawn.append(rate)
+        strides_drawn.append(
+            1 if dilated else common if kind in ("depthwise", "separable") else draw(st.integers(1, 3))
+        )
+    step = Step(kind, tuple(taps_drawn), tuple(strides_drawn), tuple(rates_drawn), padding)
     return step, _required(step, sizes)
 
 
