@@ -61,6 +61,7 @@ def has_places(analysis: Analysis, value: Dependence) -> bool:
 def _field(
     analysis: Analysis, name: str, operation: Any, source: Dependence | None, value: Dependence, windows: Any
 ) -> LayerField:
+    value = _joined(value)
     number = min(term.source for term in value.terms)
     model_input = analysis.inputs[number]
     fields = []
@@ -95,8 +96,17 @@ def _field(
     )
 
 
+def _joined(value: Dependence) -> Dependence:
+    """The map with axes that were enlarged as one piece again; what runs along two input axes stays in pieces."""
+    for axis, atoms in enumerate(value.axes):
+        along = [entry for entry in value.local.values() if entry.atoms and set(entry.atoms) & set(atoms)]
+        if len(value.axes) > 2 and len(atoms) > 1 and len(along) == 1:
+            value = value.single(axis)
+    return value
+
+
 def _narrow(source: Dependence, number: int, axis: int) -> int | None:
-    entry = source.local.get((number, axis))
+    entry = _joined(source).local.get((number, axis))
     return None if entry is None or entry.narrow is None else entry.narrow.size
 
 
