@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from poolaudit.evidence.geometry import AxisField, LayerField
 from poolaudit.geometry.analysis import Analysis
 from poolaudit.geometry.dependence import Dependence
+from poolaudit.geometry.runs import Runs, TooComplexError
 from poolaudit.subject._pooling_layers import pooling_class
 from poolaudit.subject._trace import Call
 
@@ -68,7 +71,7 @@ def _field(
     for label, axis in zip(model_input.axes, model_input.spatial, strict=True):
         entry = value.local[number, axis]
         hull = entry.wide
-        widest = max(term.parts[axis].runs.widest() for term in value.terms if term.source == number)
+        widest = _widest(value, number, axis)
         fields.append(
             AxisField(
                 axis=label,
@@ -94,6 +97,25 @@ def _field(
         channels_first=analysis.channels_first,
         doubt=value.doubt,
     )
+
+
+def _widest(value: Dependence, number: int, axis: int) -> int:
+    """Cells from the first to the last that any cell of the map sees along an input axis, all ways taken together."""
+    terms = [term for term in value.terms if term.source == number]
+    alone = max(term.parts[axis].runs.widest() for term in terms)
+    if len(terms) == 1:
+        return alone
+    atoms = tuple(dict.fromkeys(atom for term in terms for part in term.all_parts for atom in part.atoms))
+    united: Runs | None = None
+    try:
+        for term in terms:
+            present = np.logical_and.reduce([part.over(atoms, value.sizes).filled for part in term.all_parts])
+            seen = term.parts[axis].over(atoms, value.sizes).emptied(present)
+            united = seen if united is None else united.union(seen)
+    except TooComplexError:
+        return alone
+    assert united is not None
+    return united.widest()
 
 
 def _joined(value: Dependence) -> Dependence:
