@@ -23,6 +23,10 @@ from poolaudit.evidence.estimates import Estimate
 
 Floats = npt.NDArray[np.float64]
 
+# One pseudo-seed of this deviation stands beside the seeds at hand: three seeds can agree by luck, and a rare bad seed
+# that they did not show is still possible. It weighs one part in as many as there are seeds, and is added.
+PRIOR_DEVIATION = 0.02
+
 METHOD = "seeds and items crossed, t quantiles"
 
 
@@ -94,7 +98,13 @@ class Crossed:
 
 
 def crossed_difference(
-    differences: Floats, influences: Floats, support: int, *, other_variance: float = 0.0, scale: float = 1.0
+    differences: Floats,
+    influences: Floats,
+    support: int,
+    *,
+    other_variance: float = 0.0,
+    scale: float = 1.0,
+    prior_deviation: float = PRIOR_DEVIATION,
 ) -> Crossed:
     """The mean difference of two arms over seeds and items.
 
@@ -103,6 +113,7 @@ def crossed_difference(
         influences: Of each item on each seed's difference, shape (seeds, items); each row sums to 0.
         support: Items the metric rests on.
         other_variance: Added to the variance of the mean.
+        prior_deviation: Of the pseudo-seed.
         scale: What one item of the support can change at most is scale / support.
 
     Raises:
@@ -114,7 +125,8 @@ def crossed_difference(
     by_item = influences.mean(axis=0)
     small = items / max(1, items - 1)
     item_total = float((by_item**2).sum()) * small
-    seed_variance = float(differences.var(ddof=1)) / seeds if seeds > 1 else math.nan
+    unseen = prior_deviation**2 / seeds**2
+    seed_variance = float(differences.var(ddof=1)) / seeds + unseen if seeds > 1 else math.nan
     interaction = float(((influences - by_item) ** 2).sum()) * small / (seeds * (seeds - 1)) if seeds > 1 else 0.0
     # Items that all seeds of both arms agree on still leave open what other items would do: never less than the
     # spread that one disagreement would bring.
