@@ -17,13 +17,14 @@ from scipy.special import expit
 
 from poolaudit.ablation.effects import states
 from poolaudit.ablation.ledger import Ledger
-from poolaudit.ablation.measures import Question, TrialMeasures, draw_validation, measure_trial, shipped_precision
+from poolaudit.ablation.measures import MATCHED, Question, TrialMeasures, draw_validation, measure_trial, shipped_precision
 from poolaudit.ablation.race import Rules
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
 from poolaudit.findings import Finding
 from poolaudit.pitfalls.detector import all_detectors
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
+from poolaudit.statistics.influence import Measured
 
 BANK = Path(__file__).parents[1] / "specimens" / "ablation_trials.npz"
 TEST_ITEMS = {2: 800, 3: 800, 4: 797, 7: 800, 8: 800, 10: 800}
@@ -74,15 +75,24 @@ def draw(given: BankedScenario, rng: Any, baseline: Any, *, resample: bool = Tru
     return Draw(given, test, held, question)
 
 
-def race(drawn: Draw, arms: Mapping[str, Any], rules: Rules) -> tuple[Ledger, int]:
-    """The ledger after the race, and the trainings it took. `arms` maps names to scores (seeds, items)."""
+def race(drawn: Draw, arms: Mapping[str, Any], rules: Rules, shift: float = 0.0) -> tuple[Ledger, int]:
+    """The ledger after the race, and the trainings it took.
+
+    Args:
+        arms: Names to scores (seeds, items).
+        shift: Added to every variant's recall at matched precision: a true effect of known size.
+    """
     names = tuple(name for name in arms if name != "baseline")
     ledger = Ledger(names, rules)
     count = 0
     needs = [(name, seed) for seed in range(rules.looks()[0]) for name in arms]
     while needs:
         for name, seed in needs:
-            ledger.add(name, seed, drawn.measures(arms[name][seed]))
+            measured = drawn.measures(arms[name][seed])
+            if shift and name != "baseline":
+                recall = measured.metrics[MATCHED]
+                measured.metrics[MATCHED] = Measured(recall.value + shift, recall.influences, recall.support)
+            ledger.add(name, seed, measured)
             count += 1
         needs = ledger.needs()
     return ledger, count
