@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
     from poolaudit.findings import Finding
+    from poolaudit.geometry.inspect import inspect_pooling
     from poolaudit.outcomes import Outcome, Severity, Verdict
     from poolaudit.policy import Policy, load_policy
     from poolaudit.results import AuditResult
@@ -34,6 +35,7 @@ _HOMES = {
     "Estimate": "poolaudit.evidence.estimates",
     "Finding": "poolaudit.findings",
     "InvalidInputError": "poolaudit.errors",
+    "inspect_pooling": "poolaudit.geometry.inspect",
     "Outcome": "poolaudit.outcomes",
     "Policy": "poolaudit.policy",
     "PoolauditError": "poolaudit.errors",
@@ -61,6 +63,7 @@ __all__ = [  # noqa: RUF022 - the version first
     "Severity",
     "Verdict",
     "check_layer",
+    "inspect_pooling",
     "load_policy",
     "load_result",
     "run_ablation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from poolaudit import requirements
 from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
@@ -163,6 +164,36 @@ class AuditResult:
         """True where the finding is open, at or above the policy's fail level, and not accepted."""
         counts = finding.is_open and finding.severity.at_least(self.policy.fail_level)
         return counts and self.acceptance_of(finding) is None
+
+    def require(self, *, positive: str | None = None, **bars: float) -> None:
+        """Fails unless each metric reaches its bar with its whole interval.
+
+        Args:
+            positive: The class meant; None is the audit's class of interest, or each class where none was named.
+            bars: `accuracy_at_least`, `balanced_accuracy_at_least`, `recall_at_least`, `precision_at_least`,
+                `f1_at_least`, `average_precision_at_least`, each in [0, 1].
+
+        Raises:
+            AssertionError: A metric is below its bar, not shown to reach it, or cannot be estimated.
+            InvalidInputError: An unknown keyword or class, or a bar outside [0, 1].
+        """
+        __tracebackhide__ = True
+        requirements.require(self, positive, bars)
+
+    def require_no(self, *codes: str) -> None:
+        """Fails where one of these checks is open and not accepted, or was not made."""
+        __tracebackhide__ = True
+        requirements.require_no(self, codes)
+
+    def require_verdict(self, verdict: str | Verdict) -> None:
+        """Fails, with what decided, unless the verdict is this one."""
+        __tracebackhide__ = True
+        requirements.require_verdict(self, verdict)
+
+    def require_release(self) -> None:
+        """Fails where a finding at or above the fail level stands that no baseline accepts."""
+        __tracebackhide__ = True
+        requirements.require_release(self)
 
     def _repr_html_(self) -> str:
         """The summary a notebook shows in place of the object."""

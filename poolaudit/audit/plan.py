@@ -35,6 +35,7 @@ class AuditPlan:
         budget: "quick", "standard" or "thorough": how much the stages that search try.
         trial_store: Folder that keeps the trainings of the ablation between runs.
         policy: The thresholds that turn numbers into findings.
+        feature_size: Size of the smallest feature that matters, in input cells; None estimates it from the test data.
         seed: Of everything random.
         title: Of the report; by default the model's or file's name.
         command: How the audit was started, for the report.
@@ -54,6 +55,7 @@ class AuditPlan:
     budget: str = "standard"
     trial_store: str | Path = "poolaudit-trials"
     policy: Policy = field(default_factory=Policy)
+    feature_size: float | None = None
     seed: int = 0
     title: str | None = None
     command: str = "run_audit(AuditPlan(...))"
@@ -66,6 +68,8 @@ class AuditPlan:
             raise InvalidInputError(
                 f"There is no budget {self.budget!r}", listed(BUDGETS), did_you_mean(self.budget, BUDGETS)
             )
+        if self.feature_size is not None and not 0 < self.feature_size < 1e9:
+            raise InvalidInputError(f"feature_size is {self.feature_size!r}", "a number of input cells above 0")
         if self.predictions is not None and (self.model is not None or self.test is not None):
             raise InvalidInputError("Both predictions and a model or test data are given", "one or the other")
         if self.predictions is None and (self.model is None or self.test is None):

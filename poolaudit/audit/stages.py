@@ -17,6 +17,7 @@ from poolaudit.evidence.geometry import GeometryEvidence
 from poolaudit.results import Evidence
 
 if TYPE_CHECKING:
+    from poolaudit.geometry.measure import Items
     from poolaudit.subject.heads import Head
     from poolaudit.subject.models import LoadedModel
     from poolaudit.subject.predictions import Predictions
@@ -61,10 +62,53 @@ class Stage:
 
 
 def _geometry(context: StageContext) -> GeometryEvidence:
-    from poolaudit.subject.sites import list_pooling_sites
+    from poolaudit.geometry.measure import measure_geometry
 
-    model, test = context.model, context.subject.test
-    return list_pooling_sites(model, None if test is None else (None, *test.inputs.shape[1:]))
+    plan, test = context.plan, context.subject.test
+    assert test is not None
+    items = _items(context, test)
+    evidence = measure_geometry(
+        context.model,
+        shapes=[test.inputs.shape[1:]],
+        items=None if isinstance(items, str) else items,
+        feature_size=plan.feature_size,
+        budget=plan.budget,
+        confidence=plan.policy.confidence,
+        seed=plan.seed,
+        effective=plan.budget == "thorough",
+        tell=context.tell,
+    )
+    if isinstance(items, str):
+        return replace(evidence, shift_reason=items, by_size_reason=items)
+    return evidence
+
+
+def _items(context: StageContext, test: DataSplit) -> Items | str:
+    """The test items with the model's decisions, or why it decides nothing."""
+    from poolaudit.geometry.measure import Items
+    from poolaudit.subject.heads import find_head, to_probabilities
+    from poolaudit.subject.labels import resolve_class
+    from poolaudit.subject.models import predict
+    from poolaudit.subject.splits import check_against_classes
+
+    model, positive = context.model, context.plan.positive
+    try:
+        raw = predict(model, test.inputs, on_batch=lambda done, total: context.tell(done, total, "predicting"))
+        head = find_head(model, raw)
+        test = check_against_classes(test, head.classes, model.name)
+    except InvalidInputError as error:
+        # What the network sees is known all the same; the evaluation tells the user what is wrong.
+        return f"the predictions cannot be read: {error}"
+    return Items(
+        inputs=test.inputs,
+        labels=test.labels,
+        class_names=test.class_names,
+        positive=None if positive is None else resolve_class(positive, test.class_names),
+        predicted=_decided(to_probabilities(raw, head)),
+        decide=lambda changed, inputs: _decided(to_probabilities(predict(changed, inputs), head)),
+        sizes=test.sizes,
+        size_source=test.size_source or "column",
+    )
 
 
 def _evaluation(context: StageContext) -> EvaluationEvidence:

@@ -45,6 +45,13 @@ def _audit(
         ),
     ] = None,
     budget: Annotated[str, typer.Option("--budget", help="How much to try: quick, standard or thorough.")] = "standard",
+    feature_size: Annotated[
+        float | None,
+        typer.Option(
+            "--feature-size",
+            help="Size of the smallest feature that matters, in input cells. [default: estimated from the test data]",
+        ),
+    ] = None,
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
     baseline: running.Baseline = None,
@@ -68,6 +75,7 @@ def _audit(
         trust_model_code=trust_model_code,
         stages=tuple(stages) if stages else STAGES,
         budget=budget,
+        feature_size=feature_size,
         policy=running.chosen_policy(policy, fail_level),
         seed=seed,
         title=title,

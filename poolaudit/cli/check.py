@@ -119,7 +119,7 @@ def _run(
     if layers == ["keras"]:
         return check_layers((*keras_pooling_layers(), *tensorflow_pooling_operations()), **options)
     if len(layers) == 1 and Path(layers[0]).suffix.lower() in _MODEL_SUFFIXES:
-        return _check_model(Path(layers[0]), trust_model_code, profile, seed, progress)
+        return _check_model(Path(layers[0]), trust_model_code, profile, properties, seed, progress)
     from poolaudit.conformance.subjects import subject_of
 
     if len(layers) == 1:
@@ -127,18 +127,23 @@ def _run(
     return check_layers([subject_of(layer, like, dims) for layer in layers], **options)
 
 
-def _check_model(path: Path, trust_model_code: bool, profile: str, seed: int, progress: Any) -> ConformanceResult:
+def _check_model(
+    path: Path, trust_model_code: bool, profile: str, properties: list[str] | None, seed: int, progress: Any
+) -> ConformanceResult:
     """The layers inside a model file, at their own settings, on drawn inputs: a file brings no data."""
     import time
 
     import numpy as np
 
-    from poolaudit.conformance import ConformanceResult
-    from poolaudit.conformance.model import check_model
-    from poolaudit.errors import InvalidInputError
+    from poolaudit.conformance import ConformanceResult, all_properties
+    from poolaudit.conformance.model import check_model, model_property_names
+    from poolaudit.errors import InvalidInputError, did_you_mean
     from poolaudit.subject.models import load_model
 
     clock = time.monotonic()
+    known = {*all_properties().names(), *model_property_names()}
+    for name in set(properties or ()) - known:
+        raise InvalidInputError(f"There is no property {name!r}", "a name from a report", did_you_mean(name, known))
     model = load_model(path, trust_model_code=trust_model_code)
     sizes = model.input_shape[1:] if model.input_shape is not None else (None,)
     if None in sizes:
@@ -157,6 +162,8 @@ def _check_model(path: Path, trust_model_code: bool, profile: str, seed: int, pr
         seed=seed,
         on_progress=progress,
     )
+    if properties is not None:
+        results = tuple(result for result in results if result.property in properties)
     notes = (*model.notes, "The activations come from drawn inputs, not from data; poolaudit audit takes data.")
     return ConformanceResult(results, notes, (), time.monotonic() - clock)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything ran
 Title = Annotated[str | None, typer.Option("--title", help="Title of the report.")]
 
 DEFAULT_OUT = Path("poolaudit-report")
+_SECONDS_BETWEEN_LINES = 15.0
 
 
 def chosen_policy(file: Path | None, fail_level: str | None) -> Policy:
@@ -93,13 +95,18 @@ def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool, baseli
     result = with_baseline(result, baseline)
     report = write_result(result, out)
     if as_json:
-        from poolaudit.store.results import encode_result
-
-        sys.stdout.write(encode_result(result).decode())
+        print_json(result)
     elif not quiet:
         typer.echo(summary(result))
         typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
     return exit_code(result)
+
+
+def print_json(result: AuditResult) -> None:
+    """The result as it stands in result.json, on standard output."""
+    from poolaudit.store.results import encode_result
+
+    sys.stdout.write(encode_result(result).decode())
 
 
 def exit_code(result: AuditResult) -> int:
@@ -141,7 +148,7 @@ def progress_listener(*, quiet: bool) -> Listener:
     """Progress on standard error: a live bar on a terminal, a line a stage elsewhere, nothing when quiet."""
     if quiet:
         return silent
-    return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _lines
+    return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines()
 
 
 def close(listener: Listener) -> None:
@@ -178,6 +185,19 @@ class _Bar:
 
     def stop(self) -> None:
         self._progress.stop()
+
+
+class _Lines:
+    """A line a stage, and one now and then where a stage takes long."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageProgress) and time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            typer.echo(f"  {event.done} of {event.total}  {event.what}", err=True)
+        _lines(event)
 
 
 def _lines(event: Event) -> None:

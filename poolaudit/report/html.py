@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -12,7 +13,15 @@ import markupsafe
 import poolaudit.report
 from poolaudit.report.charts.chart import legible
 from poolaudit.report.compare import Comparison
-from poolaudit.report.page import DiffPage, Page, build_diff_page, build_page
+from poolaudit.report.page import (
+    DiffPage,
+    Page,
+    SessionEntry,
+    SessionPage,
+    build_diff_page,
+    build_page,
+    build_session_page,
+)
 from poolaudit.results import AuditResult
 
 
@@ -26,7 +35,12 @@ def render_comparison_html(comparison: Comparison) -> str:
     return _render("diff.html", build_diff_page(comparison))
 
 
-def _render(template: str, page: Page | DiffPage) -> str:
+def render_session_html(entries: Sequence[SessionEntry]) -> str:
+    """The overview of a test session; each result's own report lies in its folder beside it."""
+    return _render("session.html", build_session_page(entries))
+
+
+def _render(template: str, page: Page | DiffPage | SessionPage) -> str:
     folder = _template_folder()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome
@@ -17,6 +18,19 @@ def render_junit(result: AuditResult) -> bytes:
     A finding that makes the command exit with 1 is a failure (an error where the check crashed); any other outcome than
     PASSED is shown as skipped with its reason, so that nothing but PASSED is green.
     """
+    return render_session_junit([result])
+
+
+def render_session_junit(results: Sequence[AuditResult]) -> bytes:
+    """Several results in one file, a suite each."""
+    suites = ElementTree.Element("testsuites")
+    suites.extend(_suite(result) for result in results)
+    ElementTree.indent(suites)
+    text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _suite(result: AuditResult) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", name=legible(f"poolaudit: {result.title}"))
     for finding in result.findings:
         _add_finding(suite, finding, result)
@@ -31,11 +45,7 @@ def render_junit(result: AuditResult) -> bytes:
     suite.set("tests", str(len(suite.findall("testcase"))))
     suite.set("time", f"{result.provenance.duration_seconds:.3f}")
     suite.set("timestamp", legible(result.provenance.started))
-    suites = ElementTree.Element("testsuites")
-    suites.append(suite)
-    ElementTree.indent(suites)
-    text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
-    return text + b"\n"
+    return suite
 
 
 def _add_finding(suite: ElementTree.Element, finding: Finding, result: AuditResult) -> None:

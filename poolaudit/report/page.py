@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolaudit.evidence.evaluation import EvaluationEvidence
@@ -99,6 +100,65 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionEntry:
+    """One result of a test session, the folder its own report is in, and the tests that asked for it."""
+
+    folder: str
+    tests: tuple[str, ...]
+    result: AuditResult
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAudit:
+    """One result on the overview of a session."""
+
+    title: str
+    verdict: str
+    style: str
+    report: str
+    reasons: tuple[str, ...]
+    counts: tuple[Count, ...]
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """Everything the overview of a session shows.
+
+    Attributes:
+        lead: How many results of which verdict, as a sentence.
+        audits: The results, by title.
+        version: poolaudit's version.
+    """
+
+    lead: str
+    audits: tuple[SessionAudit, ...]
+    version: str
+
+
+def build_session_page(entries: Sequence[SessionEntry]) -> SessionPage:
+    """View data of the overview of a test session."""
+    verdicts = [(v, sum(e.result.verdict is v for e in entries)) for v in Verdict]
+    told = ", ".join(f"{count} {verdict.value.replace('_', ' ')}" for verdict, count in verdicts if count)
+    return SessionPage(
+        lead=f"{told}." if told else "No test asked for an audit.",
+        audits=tuple(
+            SessionAudit(
+                title=entry.result.title,
+                verdict=entry.result.verdict.value.replace("_", " "),
+                style=entry.result.verdict.value.lower().replace("_", "-"),
+                report=f"{entry.folder}/report.html",
+                reasons=entry.result.decision.reasons[:3],
+                counts=_counts(entry.result),
+                tests=entry.tests,
+            )
+            for entry in entries
+        ),
+        version=next((dict(e.result.provenance.versions).get("poolaudit", "") for e in entries), ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DiffPage:
     """Everything the comparison shows, in reading order.
 
@@ -148,15 +208,17 @@ def build_page(result: AuditResult) -> Page:
         further_reasons=max(len(result.decision.reasons) - 3, 0),
         would_change=result.decision.would_change[:4],
         headlines=_headlines(evaluation) if evaluation else (),
-        counts=tuple(
-            Count(badge_of(outcome), sum(f.outcome is outcome for f in result.findings)) for outcome in Outcome
-        ),
+        counts=_counts(result),
         not_assessed=tuple((item.what, item.reason) for item in result.not_assessed),
         not_assessed_lead=_lead([item.what for item in result.not_assessed]),
         cards=tuple(_card(finding, result) for finding in result.findings),
         sections=_sections(result),
         version=dict(result.provenance.versions).get("poolaudit", ""),
     )
+
+
+def _counts(result: AuditResult) -> tuple[Count, ...]:
+    return tuple(Count(badge_of(o), sum(f.outcome is o for f in result.findings)) for o in Outcome)
 
 
 def _sections(result: AuditResult) -> tuple[Section, ...]:

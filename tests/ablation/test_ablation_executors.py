@@ -12,10 +12,10 @@ import threading
 import time
 from pathlib import Path
 
+import ablation_recipes
 import numpy as np
 import pytest
 
-import ablation_recipes
 from poolaudit.ablation.executors.executor import TrialDone
 from poolaudit.ablation.executors.local import LocalExecutor
 from poolaudit.ablation.trial import ModelSource, TrainingPlan, TrialSpec, make_spec, search_path

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import ablation_recipes
 import numpy as np
 import pytest
 
-import ablation_recipes
 from poolaudit.ablation.models import kept_layers, reborn
 from poolaudit.ablation.training import Materials, run_trial, targets_for
 from poolaudit.ablation.trial import ModelSource, TrainingPlan, TrialSpec, make_spec
