@@ -43,10 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the code that the help names."""
     # TensorFlow greets with build and device messages before anyone asked; errors still come through.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from poolaudit.cli import audit, check, demo, explain, metrics, report
+    from poolaudit.cli import apply, audit, check, demo, explain, metrics, report
 
     if not app.registered_commands:
-        for module in (audit, metrics, check, report, explain, demo):
+        for module in (audit, metrics, check, apply, report, explain, demo):
             module.register(app)
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
