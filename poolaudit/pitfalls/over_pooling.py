@@ -71,7 +71,7 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
             Outcome.FAILED,
             f"The pooling costs recall: {best.arm.name!r} finds {100 * gain:.0f} percentage points more of "
             f"{class_words(ablation)} {_at(ablation)}{how}. Threshold, capacity and collapsed seeds do not explain it.",
-            (*best.facts, *dose, *_static(evidence)),
+            (*best.facts, *dose, *_static(evidence, recovers=True)),
             f"Pooling as in {best.arm.name!r}, retrained and audited again.",
         )
     still_open = [case for case in cases if case.state == OPEN]
@@ -87,7 +87,7 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
         Outcome.PASSED,
         f"No variant with weaker pooling gains more than {policy.smallest_effect:g} in "
         f"{METRIC_NAMES[ablation.primary]}, or the gain has another cause ({cases[0].why}).",
-        (*(fact for case in cases[:4] for fact in case.facts[:2]), *dose),
+        (*(fact for case in cases[:4] for fact in case.facts[:2]), *dose, *_static(evidence, recovers=False)),
     )
 
 
@@ -213,9 +213,21 @@ def _dose_response(ablation: AblationEvidence) -> tuple[Fact, ...]:
     return (Fact("Dose and response (total downsampling: change)", f"{text}: {shape}"),)
 
 
-def _static(evidence: Evidence) -> tuple[Fact, ...]:
+def _static(evidence: Evidence, *, recovers: bool) -> tuple[Fact, ...]:
+    """What the network's geometry says to it: whether one step of the last map is wider than what is looked for."""
     geometry = evidence.geometry
-    if geometry is None:
+    if geometry is None or geometry.feature_size is None:
         return ()
-    strided = [site.name for site in geometry.sites if site.strides is not None and max(site.strides) > 1]
-    return (Fact("Pooling sites that skip positions", ", ".join(strided) or "none"),)
+    last = next((layer for layer in geometry.layers if layer.name == geometry.last_map), None)
+    strides = [field.stride for field in last.fields if field.stride is not None] if last is not None else []
+    if not strides:
+        return ()
+    skips = max(strides) > geometry.feature_size
+    agreement = "agrees" if skips == recovers else "disagrees"
+    return (
+        Fact(
+            "Geometry",
+            f"{agreement}: the smallest feature measures {geometry.feature_size:g} cells and the last map steps by "
+            f"{max(strides):g}",
+        ),
+    )
