@@ -141,7 +141,8 @@ def _table(ablation: AblationEvidence) -> str:
         lines.append(f" {symbol} {arm.name:<34} {change:<40} {seeds:>6} {count:>12}")
     if ablation.depth == "retrained":
         lines.append(
-            f"\n {ablation.trainings} trainings of {ablation.full_grid} in a full grid; + better, - worse, = equivalent "
+            f"\n {ablation.trainings} trainings of {ablation.full_grid} in a full grid. + better, - worse, "
+            "= equivalent "
             f"within {ablation.smallest_effect:g}, ? undecided, all corrected for {ablation.hypotheses} comparisons."
         )
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
@@ -47,8 +48,8 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
         gain that stays below `smallest_effect` passes; what is open is undecided.
     Do: Take the weaker variant named here, or the one with the better trade of recall against latency in the table of
         variants; retrain and audit it again.
-    False alarm: The trials were trained too briefly or otherwise than the model that ships (PA505 compares them), so the
-        strongly pooled baseline alone lags behind.
+    False alarm: The trials were trained too briefly or otherwise than the model that ships (PA505 compares them), so
+        the strongly pooled baseline alone lags behind.
     """
     skipped = not_retrained(evidence)
     if skipped is not None:
@@ -208,7 +209,7 @@ def _dose_response(ablation: AblationEvidence) -> tuple[Fact, ...]:
     doses.sort(key=lambda entry: -entry[0])
     text = "; ".join(f"{dose:g}: {gain:+.3f} ({name})" for dose, gain, name in doses)
     gains = [gain for _, gain, _ in doses]
-    rising = all(later >= earlier - ablation.smallest_effect for earlier, later in zip(gains, gains[1:], strict=False))
+    rising = all(later >= earlier - ablation.smallest_effect for earlier, later in itertools.pairwise(gains))
     shape = "the less downsampling, the more is found" if rising else "not in step with the downsampling"
     return (Fact("Dose and response (total downsampling: change)", f"{text}: {shape}"),)
 

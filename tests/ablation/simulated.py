@@ -17,7 +17,14 @@ from scipy.special import expit
 
 from poolaudit.ablation.effects import states
 from poolaudit.ablation.ledger import Ledger
-from poolaudit.ablation.measures import MATCHED, Question, TrialMeasures, draw_validation, measure_trial, shipped_precision
+from poolaudit.ablation.measures import (
+    MATCHED,
+    Question,
+    TrialMeasures,
+    draw_validation,
+    measure_trial,
+    shipped_precision,
+)
 from poolaudit.ablation.race import Rules
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
 from poolaudit.findings import Finding

@@ -5,13 +5,16 @@ Counts of a full run stand in docs/methods.md.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from simulated import BankedScenario, chosen_seeds, draw, nulls, over_pooling, race, scenario, shifted
 
+from poolaudit.ablation.measures import MATCHED
 from poolaudit.ablation.race import BETTER, EQUIVALENT, WORSE, Rules
 from poolaudit.outcomes import Outcome
 from poolaudit.statistics.intervals import wilson_limits
-from simulated import BankedScenario, chosen_seeds, draw, nulls, over_pooling, race, scenario, shifted
 
 GUILTY, INNOCENT = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9, 10, 11, 12)
 UNDER_CONFIDENT = 10
@@ -23,7 +26,10 @@ def arms(number: int) -> dict[str, object]:
     given = scenario(number)
     if number == UNDER_CONFIDENT:
         # The baseline ranks as its twin does and hardly ever reaches 0.5.
-        return {"baseline": shifted(given.arms["kind"], -4.0), **{k: v for k, v in given.arms.items() if k != "baseline"}}
+        return {
+            "baseline": shifted(given.arms["kind"], -4.0),
+            **{k: v for k, v in given.arms.items() if k != "baseline"},
+        }
     return dict(given.arms)
 
 
@@ -100,7 +106,9 @@ def _null_rates(number: int, arm: str, repetitions: int, shift: float = 0.0) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "arm"), [(0, "baseline"), (0, "removed"), (5, "baseline"), (8, "baseline"), (8, "kind")])
+@pytest.mark.parametrize(
+    ("number", "arm"), [(0, "baseline"), (0, "removed"), (5, "baseline"), (8, "baseline"), (8, "kind")]
+)
 def test_under_the_null_the_family_wise_error_is_kept(number: int, arm: str) -> None:
     repetitions = 400
     counts = _null_rates(number, arm, repetitions)
@@ -115,3 +123,36 @@ def test_what_matters_is_not_called_equivalent(number: int, arm: str) -> None:
     repetitions = 300
     counts = _null_rates(number, arm, repetitions, shift=-0.03)
     assert counts["equivalent"] <= 0.05 * repetitions + 2 * np.sqrt(0.05 * 0.95 * repetitions), counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [5, 8])
+def test_the_intervals_shown_cover_what_they_say(seeds: int, record_property) -> None:  # type: ignore[no-untyped-def]
+    """Average pooling against max pooling, 36 real seeds of each: the true difference is that of all of them."""
+    from poolaudit.ablation.effects import Pairing, difference
+    from poolaudit.ablation.measures import AVERAGE_PRECISION
+
+    given, repetitions = scenario(8), 600
+    count = min(len(given.arms["baseline"]), len(given.arms["kind"]))
+    values: dict[str, list[tuple[float, float, float]]] = {MATCHED: [], AVERAGE_PRECISION: []}
+    for repetition in range(repetitions):
+        rng = np.random.default_rng([repetition, seeds])
+        chosen = rng.integers(0, count, seeds)
+        drawn = draw(given, rng, given.arms["baseline"][chosen])
+        drawn = dataclasses.replace(drawn, question=dataclasses.replace(drawn.question, precision=0.85))
+        pair = [
+            {k: drawn.measures(given.arms[arm][seed]) for k, seed in enumerate(chosen)} for arm in ("kind", "baseline")
+        ]
+        for metric, rows in values.items():
+            found = difference(*pair, Pairing(tuple(range(seeds))), metric)
+            assert found is not None
+            estimate = found.estimate(0.95)
+            assert estimate.low is not None
+            assert estimate.high is not None
+            rows.append((found.value, estimate.low, estimate.high))
+    for metric, rows in values.items():
+        means, lows, highs = np.array(rows).T
+        true = means.mean()
+        coverage = float(np.mean((lows <= true) & (true <= highs)))
+        record_property(metric, coverage)
+        assert 0.93 - 0.018 <= coverage <= 0.97 + 0.014, (metric, coverage)

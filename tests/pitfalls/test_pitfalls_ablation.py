@@ -1,4 +1,4 @@
-"""Detectors on ablation: each fails on a guilty experiment, passes an innocent one, and says so where it cannot tell."""
+"""Detectors on ablation: each fails on a guilty experiment, passes an innocent one, says where it cannot tell."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def comparison(value: float | None, width: float, reason: str = "") -> Compariso
         return Comparison("undecided", seeds=5, stopped="planned", reason=reason)
     low, high = value - width, value + width
     decision = "undecided"
-    if -MARGIN < low and high < MARGIN:
+    if low > -MARGIN and high < MARGIN:
         decision = "equivalent"
     elif low > 0:
         decision = "better"
@@ -46,7 +46,12 @@ def baseline(**fields: Any) -> ArmEvidence:
 
 
 def trial(name: str, seed: int, value: float, state: str = "learned") -> TrialRow:
-    metrics = (("recall_at_matched_precision", value), ("average_precision", value), ("recall", value), ("precision", 0.9))
+    metrics = (
+        ("recall_at_matched_precision", value),
+        ("average_precision", value),
+        ("recall", value),
+        ("precision", 0.9),
+    )
     return TrialRow(name, seed, state, "", 2.0, metrics)
 
 
