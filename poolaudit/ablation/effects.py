@@ -108,7 +108,7 @@ def _from_validation(drawn: npt.NDArray[np.float64]) -> float:
     own = drawn - by_draw
     own = own - own.mean(axis=1, keepdims=True)
     interaction = float((own**2).sum()) / ((draws - 1) * seeds * (seeds - 1))
-    return max(0.0, total - interaction)
+    return float(max(0.0, total - interaction))
 
 
 def swap_difference(variant: TrialMeasures, baseline: TrialMeasures, metric: str, confidence: float) -> Estimate:

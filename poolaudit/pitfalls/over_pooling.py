@@ -133,9 +133,11 @@ def _case(ablation: AblationEvidence, arm: ArmEvidence, policy: Policy) -> _Case
     """Is the gain shown, and does anything but the pooling explain it?"""
     facts = arm_facts(ablation, arm)
     state, why = _gain_shown(arm, policy)
+    ranking = arm.effect("average_precision")
+    if state == REFUTED and ranking is not None and (ranking.estimate.low or 0.0) > policy.smallest_effect:
+        return _Case(arm, OPEN, "average precision rises, although recall at this one precision does not", facts)
     if state != PROVEN:
         return _Case(arm, state, why, facts)
-    ranking = arm.effect("average_precision")
     if ranking is None or ranking.estimate.low is None:
         return _Case(arm, OPEN, "average precision, which would rule out a mere threshold, is not known", facts)
     if ranking.estimate.high is not None and ranking.estimate.high <= 0:

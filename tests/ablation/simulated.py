@@ -21,9 +21,9 @@ from poolaudit.ablation.measures import (
     MATCHED,
     Question,
     TrialMeasures,
+    choose_precision,
     draw_validation,
     measure_trial,
-    shipped_precision,
 )
 from poolaudit.ablation.race import Rules
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
@@ -75,9 +75,7 @@ def draw(given: BankedScenario, rng: Any, baseline: Any, *, resample: bool = Tru
     held = n + rng.integers(0, total - n, total - n) if resample else np.arange(n, total)
     draws = draw_validation(len(held), rng, _DRAWS)
     blank = Question(given.labels[test], given.labels[held], 2, (1,), None, draws)
-    reached = [shipped_precision(_two(row[held]), blank) for row in baseline]
-    known = [value for value in reached if np.isfinite(value)]
-    precision = min(0.85, max(0.05, float(np.median(known)))) if known else 0.85
+    precision = choose_precision([_two(row[held]) for row in baseline], blank, Policy().good_precision)
     question = Question(blank.labels, blank.validation_labels, 2, (1,), precision, draws)
     return Draw(given, test, held, question)
 

@@ -127,6 +127,13 @@ def test_recall_at_the_shipped_threshold_convicts_nobody() -> None:
     assert found("PA350", ablation(arm("weaker@p", shipped_only))).outcome is Outcome.PASSED
 
 
+def test_a_better_ranking_is_not_waved_through() -> None:
+    elsewhere = {**NOTHING, "average_precision": 0.15}
+    finding = found("PA350", ablation(arm("weaker@p", elsewhere)))
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "average precision rises" in finding.summary
+
+
 @pytest.mark.parametrize(
     ("control", "outcome"), [(GAIN, Outcome.FAILED), (NOTHING, Outcome.PASSED), (None, Outcome.UNDECIDED)]
 )
