@@ -210,6 +210,8 @@ def _arguments(site: PoolingSite) -> dict[str, Any]:
     if site.kind.startswith(("global", "adaptive")) or site.kind == "flatten":
         raise RefusedAction(f"it is {site.kind.replace('_', ' ')} pooling, which has no window")
     window, strides, padding = site.window, site.strides, site.padding
+    if site.kind == "custom" and not _explains_shapes(site):
+        window = None  # the window of an operation inside the layer is not that of the layer
     if window is None:
         source, result = _space(site.input_shape, site), _space(site.output_shape, site)
         if source is None or result is None or any(n < m or n % m for n, m in zip(source, result, strict=True)):
@@ -222,6 +224,18 @@ def _arguments(site: PoolingSite) -> dict[str, Any]:
         "padding": padding or "valid",
         "data_format": site.data_format or "channels_last",
     }
+
+
+def _explains_shapes(site: PoolingSite) -> bool:
+    """Whether pooling with the site's window, strides and padding gives its output shape."""
+    source, result = _space(site.input_shape, site), _space(site.output_shape, site)
+    if site.window is None or source is None or result is None:
+        return site.window is not None
+    strides = site.strides or site.window
+    return all(
+        m == (-(-n // s) if site.padding == "same" else (n - k) // s + 1)
+        for n, m, k, s in zip(source, result, site.window, strides, strict=True)
+    )
 
 
 def _plain(site: PoolingSite) -> tuple[tuple[int, ...], tuple[int, ...]]:

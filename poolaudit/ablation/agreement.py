@@ -46,9 +46,9 @@ def require_agreement(node: Any, tensors: Mapping[int, Any]) -> None:
 
 
 def matching_overrides(found: Disagreement, edited: frozenset[int]) -> tuple[dict[int, dict[str, Any]], str]:
-    """Configuration changes that give the unchanged branches the size of the changed one, and a sentence on them.
+    """Configuration changes that give the other branches the size of the changed one, and a sentence on them.
 
-    Upstream of each unchanged input, the nearest layer with a stride gets the stride that the changed branch has lost
+    Upstream of each other input, the nearest layer with a stride gets the stride that the changed branch has lost
     or gained; its weights stay as they are.
 
     Args:
@@ -58,20 +58,21 @@ def matching_overrides(found: Disagreement, edited: frozenset[int]) -> tuple[dic
         RefusedAction: There is no such layer, it serves other branches too, or no stride gives the size.
     """
     olds = list(found.node.input_tensors)
-    changed = [old for old in olds if _changed(found, old)]
-    unchanged = [old for old in olds if not _changed(found, old)]
-    targets = {tuple(found.tensors[id(old)].shape[axis] for axis in found.axes) for old in changed}
-    if not found.axes or len(targets) != 1 or not unchanged:
+    leading = _leading(found, edited)
+    following = [old for old in olds if all(old is not other for other in leading)]
+    targets = {tuple(found.tensors[id(old)].shape[axis] for axis in found.axes) for old in leading}
+    if not found.axes or len(targets) != 1:
         raise RefusedAction(found.described())
     target = dict(zip(found.axes, targets.pop(), strict=True))
-    shared = {id(node) for old in changed for node in _upstream(old)}
+    following = [old for old in following if any(_new_size(found, old, axis) != n for axis, n in target.items())]
+    shared = {id(node) for old in leading for node in _upstream(old)}
     overrides: dict[int, dict[str, Any]] = {}
     told = []
-    for old in unchanged:
-        node = _nearest_strided(old, edited, shrinking=any(size < old.shape[axis] for axis, size in target.items()))
+    for old in following:
+        node = _nearest_strided(old, edited)
         if node is None or id(node) in shared or len(node.operation._inbound_nodes) > 1:
             raise RefusedAction(f"{found.described()}; no stride in the other branch can be changed to match")
-        settings = _settings(node, target)
+        settings = _settings(found, node, target)
         if settings is None:
             raise RefusedAction(f"{found.described()}; no stride of {node.operation.name!r} gives that size")
         overrides[id(node.operation)] = settings
@@ -82,9 +83,23 @@ def matching_overrides(found: Disagreement, edited: frozenset[int]) -> tuple[dic
     return overrides, " ".join(told)
 
 
-def _changed(found: Disagreement, old: Any) -> bool:
-    new = found.tensors[id(old)]
-    return tuple(new.shape) != tuple(old.shape)
+def _leading(found: Disagreement, edited: frozenset[int]) -> list[Any]:
+    """The inputs whose own branch holds a replaced layer; the others have to follow.
+
+    Where no branch can be told so, as with a site inside a nested model, those whose shape has changed lead.
+    """
+    olds = list(found.node.input_tensors)
+    above = {id(old): _upstream(old) for old in olds}
+    common = set.intersection(*({id(node) for node in nodes} for nodes in above.values()))
+    leading = [
+        old for old in olds if any(id(node.operation) in edited and id(node) not in common for node in above[id(old)])
+    ]
+    return leading or [old for old in olds if tuple(found.tensors[id(old)].shape) != tuple(old.shape)]
+
+
+def _new_size(found: Disagreement, old: Any, axis: int) -> int | None:
+    size: int | None = found.tensors[id(old)].shape[axis]
+    return size
 
 
 def _upstream(tensor: Any) -> list[Any]:
@@ -99,7 +114,7 @@ def _upstream(tensor: Any) -> list[Any]:
     return nodes
 
 
-def _nearest_strided(tensor: Any, edited: frozenset[int], *, shrinking: bool) -> Any:
+def _nearest_strided(tensor: Any, edited: frozenset[int]) -> Any:
     """The nearest node above that has a stride, going up through single inputs."""
     while True:
         history = tensor._keras_history
@@ -112,10 +127,10 @@ def _nearest_strided(tensor: Any, edited: frozenset[int], *, shrinking: bool) ->
         tensor = node.input_tensors[0]
 
 
-def _settings(node: Any, target: dict[int, int]) -> dict[str, Any] | None:
+def _settings(found: Disagreement, node: Any, target: dict[int, int]) -> dict[str, Any] | None:
     """Strides and padding of a layer with which its output has the target sizes."""
     operation = node.operation
-    source, result = node.input_tensors[0].shape, node.outputs[0].shape
+    source, result = found.tensors[id(node.input_tensors[0])].shape, found.tensors[id(node.outputs[0])].shape
     first = 2 if getattr(operation, "data_format", None) == "channels_first" else 1
     strides = list(operation.strides)
     window = getattr(operation, "kernel_size", None) or getattr(operation, "pool_size", None)
@@ -133,13 +148,11 @@ def _settings(node: Any, target: dict[int, int]) -> dict[str, Any] | None:
             steps = [s for s in range(1, 4 * strides[number] + 1) if _size(source[axis], span, s, padding) == size]
             if not steps:
                 break
-            chosen[number] = min(steps, key=lambda step: abs(step - strides[number]))
+            own_step = strides[number]
+            # Among several that give the size, a multiple or a divisor of the stride that was there.
+            chosen[number] = min(steps, key=lambda s: (bool(s % own_step and own_step % s), abs(s - own_step)))
         else:
-            if padding == own or all(
-                _size(source[first + n], 1, s, "same") == target.get(first + n, result[first + n])
-                for n, s in enumerate(chosen)
-            ):
-                return {"strides": tuple(chosen), "padding": padding}
+            return {"strides": tuple(chosen), "padding": padding}
     return None
 
 

@@ -71,10 +71,14 @@ def weight_name(variable: Any) -> str:
 
 def replaced_copy(candidate: Any, name: str, dtype: Any) -> Any:
     """A fresh copy of a replacement layer under the site's name and dtype policy."""
+    import keras
+
     try:
         config = {**candidate.get_config(), "name": name}
         if dtype is not None and "dtype" in config:
-            config["dtype"] = dtype
+            # A policy object would stay in the configuration that Keras derives from the arguments, and not be savable.
+            is_policy = isinstance(dtype, keras.DTypePolicy)
+            config["dtype"] = keras.dtype_policies.serialize(dtype) if is_policy else dtype
         return type(candidate).from_config(config)
     except Exception:  # a user's layer without a configuration is used as it came
         return candidate

@@ -34,8 +34,8 @@ class Rebuild:
     """One pass over a plan.
 
     Attributes:
-        copies: (original, copy) of every layer that may hold weights.
-        added: Layers that are new.
+        copies: (path of the model it lies in, original, copy) of every layer that may hold weights.
+        added: Likewise (path, layer) of those that are new.
         notes: Sentences on what was changed besides.
         resized: Names of the layers whose input has another width.
     """
@@ -43,20 +43,21 @@ class Rebuild:
     def __init__(self, edits: Edits, plan: PlannedModel) -> None:
         self.edits = edits
         self._calls = Counter(id(call.operation) for _, call in walk(plan))
-        self.copies: list[tuple[Any, Any]] = []
-        self.added: list[Any] = []
+        self.copies: list[tuple[str, Any, Any]] = []
+        self.added: list[tuple[str, Any]] = []
         self.notes: list[str] = []
         self.resized: list[str] = []
         self._layers: dict[int, Any] = {}
         self._models: dict[tuple[Any, ...], Any] = {}
         self._names: dict[str, int] = {}
 
-    def model(self, plan: PlannedModel, sources: list[Any] | None = None) -> Any:
+    def model(self, plan: PlannedModel, sources: list[Any] | None = None, path: str = "") -> Any:
         """The model built anew.
 
         Args:
             plan: Of the model.
             sources: Symbolic inputs it will be called on, for a nested model; their shapes may differ from before.
+            path: Of the model within the outermost one, which has "".
 
         Raises:
             RefusedAction: The changed model does not fit together; the text is the reason.
@@ -69,7 +70,7 @@ class Rebuild:
         tensors = {id(old): new for old, new in zip(graph.inputs, inputs, strict=True)}
         made: list[Any] = []
         for call in plan.calls:
-            self._run(call, tensors, made)
+            self._run(call, tensors, made, path)
         outputs = [tensors[id(tensor)] for tensor in graph.outputs]
         name = self._free_name(plan.model)
         if isinstance(plan.model, keras.Sequential):
@@ -79,14 +80,15 @@ class Rebuild:
         model._trainable = plan.model._trainable
         return model
 
-    def _run(self, call: PlannedCall, tensors: dict[int, Any], made: list[Any]) -> None:
+    def _run(self, call: PlannedCall, tensors: dict[int, Any], made: list[Any], path: str) -> None:
         require_agreement(call.node, tensors)
         arguments, keywords = call.node.arguments.fill_in(tensors)
         replaced = (id(call.operation), call.occurrence) in self.edits.calls
         if replaced:  # what else the pooling was told, such as the axes of a mean, is the replacement's own matter
             arguments, keywords = tuple(tensors[id(old)] for old in call.node.input_tensors), {}
-        operation = self._operation(call, arguments)
+        operation = self._operation(call, arguments, path)
         before, after = self._around(call, operation, arguments, replaced)
+        self.added += [(path, layer) for layer in (*before, *after)]
         for layer in before:
             arguments = (layer(arguments[0]), *arguments[1:])
         same = all(
@@ -100,27 +102,27 @@ class Rebuild:
             tensors[id(old)] = new
         made += [*before, operation, *after]
 
-    def _operation(self, call: PlannedCall, arguments: Any) -> Any:
+    def _operation(self, call: PlannedCall, arguments: Any, path: str) -> Any:
         import keras
 
         operation = call.operation
         key = (id(operation), call.occurrence)
         if key in self.edits.calls:
-            return self._replacement(key, operation, arguments)
+            return self._replacement(key, operation, arguments, path)
         if isinstance(call.inner, PlannedModel):
-            return self._nested(call.inner, _flat(arguments))
+            return self._nested(call.inner, _flat(arguments), _joined(path, operation))
         if call.inner is not None and self._touched(call):
-            return self._repeated(call, arguments)
+            return self._repeated(call, arguments, _joined(path, operation))
         if not isinstance(operation, keras.Layer):
             return shell_copy(operation)
         if id(operation) not in self._layers:
             copy = copied_layer(operation, self.edits.overrides.get(id(operation)))
             self._guard_size(call, copy, arguments)
             self._layers[id(operation)] = copy
-            self.copies.append((operation, copy))
+            self.copies.append((path, operation, copy))
         return self._layers[id(operation)]
 
-    def _replacement(self, key: tuple[int, int], operation: Any, arguments: Any) -> Any:
+    def _replacement(self, key: tuple[int, int], operation: Any, arguments: Any, path: str) -> Any:
         policy = getattr(operation, "dtype_policy", None)
         source = _flat(arguments)[0]
         name = str(operation.name) if self._calls[id(operation)] == 1 else f"{operation.name}_call_{key[1] + 1}"
@@ -129,16 +131,16 @@ class Rebuild:
             raise RefusedAction(
                 f"the input of {operation.name!r} carries a mask, which {type(layer).__name__} would ignore"
             )
-        self.added.append(layer)
+        self.added.append((path, layer))
         return layer
 
-    def _nested(self, plan: PlannedModel, sources: list[Any]) -> Any:
+    def _nested(self, plan: PlannedModel, sources: list[Any], path: str) -> Any:
         key = (id(plan.model), tuple((tuple(s.shape), s.dtype) for s in sources), tuple(self._edits_in(plan)))
         if key not in self._models:
-            self._models[key] = self.model(plan, sources)
+            self._models[key] = self.model(plan, sources, path)
         return self._models[key]
 
-    def _repeated(self, call: PlannedCall, arguments: Any) -> Any:
+    def _repeated(self, call: PlannedCall, arguments: Any, path: str) -> Any:
         """A TimeDistributed around a changed layer or model."""
         import keras
 
@@ -146,9 +148,9 @@ class Rebuild:
         source = _flat(arguments)[0]
         step = keras.KerasTensor((source.shape[0], *source.shape[2:]), dtype=source.dtype)
         if isinstance(inner, PlannedModel):
-            layer = self._nested(inner, [step])
+            layer = self._nested(inner, [step], f"{path}/{inner.model.name}")
         elif inner is not None and (id(inner.operation), inner.occurrence) in self.edits.calls:
-            layer = self._replacement((id(inner.operation), inner.occurrence), inner.operation, [step])
+            layer = self._replacement((id(inner.operation), inner.occurrence), inner.operation, [step], path)
         else:
             raise RefusedAction(f"what {operation.name!r} repeats cannot be exchanged")
         return type(operation)(layer, name=operation.name, dtype=operation.dtype_policy)
@@ -159,7 +161,6 @@ class Rebuild:
         if self.edits.control is None or len(sources) != 1:
             return [], []
         before, after = self.edits.control.around(call, layer, sources[0], replaced)
-        self.added += [*before, *after]
         return before, after
 
     def _input(self, tensor: Any, source: Any) -> Any:
@@ -261,6 +262,10 @@ def _called(operation: Any, arguments: Any, keywords: Any, known: list[Any] | No
     finally:
         vars(operation).pop("compute_output_spec", None)
     return outputs
+
+
+def _joined(path: str, operation: Any) -> str:
+    return f"{path}/{operation.name}" if path else str(operation.name)
 
 
 def _description(layer: Any) -> str:

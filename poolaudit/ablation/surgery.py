@@ -164,7 +164,7 @@ def _until_branches_agree(
             model = surgery.model(plan)
         except Disagreement as found:
             more, note = matching_overrides(found, edited)
-            if any(overrides.get(identity) == settings for identity, settings in more.items()):
+            if not more or any(overrides.get(identity) == settings for identity, settings in more.items()):
                 raise RefusedAction(found.described()) from found
             overrides.update(more)
             notes.append(note)
@@ -184,11 +184,11 @@ def _described(
 ) -> BuiltVariant:
     kept: list[str] = []
     anew: list[str] = []
-    for original, copy in surgery.copies:
+    for path, original, copy in surgery.copies:
         ours, lost = carry_weights(original, copy)
-        kept += ours
-        anew += lost
-    new = [weight_name(v) for layer in surgery.added for v in layer.weights]
+        kept += _below(path, ours)
+        anew += _below(path, lost)
+    new = [name for path, layer in surgery.added for name in _below(path, [weight_name(v) for v in layer.weights])]
     notes = [*surgery.notes, *_compiled_like(model, changed)]
     return BuiltVariant(
         variant=variant,
@@ -204,6 +204,10 @@ def _described(
         control=control is not None,
         sources=tuple(chosen),
     )
+
+
+def _below(path: str, names: list[str]) -> list[str]:
+    return [f"{path}/{name}" for name in names] if path else names
 
 
 def _with_code_inside(

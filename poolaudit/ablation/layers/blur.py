@@ -16,7 +16,8 @@ class BlurPooling(WindowedPooling):
     shift-invariant again", 2019).
 
     At the border the blur leaves cells outside out and divides by the weights that are left, so that a constant stays
-    a constant and maps smaller than the filter work; Zhang reflects there. With `filter_size` 1 the layer is plain
+    a constant and maps smaller than the filter work; Zhang reflects there. An output reads the cells of its window and
+    those of its neighbours up to `filter_size // 2` cells away. With `filter_size` 1 the layer is plain
     pooling.
 
     Args:

@@ -17,6 +17,7 @@ class Subsampling(WindowedPooling):
     """
 
     def call(self, inputs: Any) -> Any:
+        self.compute_output_shape(inputs.shape)  # refuses a window that is larger than the input
         x = inputs
         for number, window in enumerate(self.pool_size):
             size = self.size_of(inputs, number)

@@ -21,7 +21,7 @@ class WholePooling(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_format = data_format or keras.config.image_data_format()
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
         if self.data_format not in ("channels_last", "channels_first"):
             raise ValueError(f"data_format is {data_format!r}; allowed: 'channels_last' and 'channels_first'")
         self.keepdims = keepdims

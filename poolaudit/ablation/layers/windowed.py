@@ -43,7 +43,7 @@ class WindowedPooling(keras.layers.Layer):  # type: ignore[misc]
         self.padding = str(padding).lower()
         if self.padding not in ("valid", "same"):
             raise ValueError(f"padding is {padding!r}; allowed: 'valid' and 'same'")
-        self.data_format = data_format or keras.config.image_data_format()
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
         if self.data_format not in ("channels_last", "channels_first"):
             raise ValueError(f"data_format is {data_format!r}; allowed: 'channels_last' and 'channels_first'")
         self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2)
