@@ -18,7 +18,9 @@ def pool_into_two_branches() -> keras.Model:
     left = layers.Conv2D(4, 3, padding="same", name="left")(x)
     right = layers.Conv2D(4, 1, name="right")(x)
     x = layers.GlobalAveragePooling2D(name="mean")(layers.Add(name="join")([left, right]))
-    return seeded(keras.Model(inputs, layers.Dense(CLASSES, activation="softmax", name="scores")(x), name="two_branches"))
+    return seeded(
+        keras.Model(inputs, layers.Dense(CLASSES, activation="softmax", name="scores")(x), name="two_branches")
+    )
 
 
 def unet() -> keras.Model:
@@ -113,7 +115,9 @@ def preprocessing_inside() -> keras.Model:
     x = layers.Conv2D(4, 3, activation="relu")(x)
     x = layers.Dropout(0.3)(layers.MaxPooling2D(2, name="pool")(x))
     x = layers.Flatten(name="flat")(x)
-    return seeded(keras.Model(inputs, layers.Dense(CLASSES, activation="softmax", name="scores")(x), name="preprocessing"))
+    return seeded(
+        keras.Model(inputs, layers.Dense(CLASSES, activation="softmax", name="scores")(x), name="preprocessing")
+    )
 
 
 def time_distributed() -> keras.Model:
@@ -184,7 +188,9 @@ def deep_nesting() -> keras.Model:
     first = keras.Model(i, second(layers.Conv2D(3, 3, padding="same", name="conv")(i)), name="first")
     inputs = keras.Input((16, 16, 2))
     x = layers.Flatten(name="flat")(first(inputs))
-    return seeded(keras.Model(inputs, layers.Dense(CLASSES, activation="softmax", name="scores")(x), name="deep_nesting"))
+    return seeded(
+        keras.Model(inputs, layers.Dense(CLASSES, activation="softmax", name="scores")(x), name="deep_nesting")
+    )
 
 
 def dilated() -> keras.Model:
