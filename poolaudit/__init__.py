@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Any
 from poolaudit.version import __version__
 
 if TYPE_CHECKING:
+    from poolaudit.ablation.recipe import Recipe
     from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.audit.ablation import AblationPlan, run_ablation
     from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
     from poolaudit.findings import Finding
+    from poolaudit.geometry.inspect import inspect_pooling
     from poolaudit.outcomes import Outcome, Severity, Verdict
     from poolaudit.policy import Policy, load_policy
     from poolaudit.results import AuditResult
     from poolaudit.store.results import load_result, save_result
 
 _HOMES = {
+    "AblationPlan": "poolaudit.audit.ablation",
+    "Recipe": "poolaudit.ablation.recipe",
+    "run_ablation": "poolaudit.audit.ablation",
     "ConformanceResult": "poolaudit.conformance.check",
     "check_layer": "poolaudit.conformance.check",
     "AuditPlan": "poolaudit.audit",
@@ -29,6 +35,7 @@ _HOMES = {
     "Estimate": "poolaudit.evidence.estimates",
     "Finding": "poolaudit.findings",
     "InvalidInputError": "poolaudit.errors",
+    "inspect_pooling": "poolaudit.geometry.inspect",
     "Outcome": "poolaudit.outcomes",
     "Policy": "poolaudit.policy",
     "PoolauditError": "poolaudit.errors",
@@ -42,6 +49,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022 - the version first
     "__version__",
+    "AblationPlan",
     "AuditPlan",
     "AuditResult",
     "ConformanceResult",
@@ -51,11 +59,14 @@ __all__ = [  # noqa: RUF022 - the version first
     "Outcome",
     "Policy",
     "PoolauditError",
+    "Recipe",
     "Severity",
     "Verdict",
     "check_layer",
+    "inspect_pooling",
     "load_policy",
     "load_result",
+    "run_ablation",
     "run_audit",
     "save_result",
 ]

@@ -11,6 +11,7 @@ import typer
 
 from poolaudit.cli import running
 from poolaudit.cli.quiet import import_tensorflow
+from poolaudit.results import Evidence
 
 if TYPE_CHECKING:
     from poolaudit.conformance import ConformanceResult
@@ -60,12 +61,13 @@ def _check(
     ] = False,
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
+    baseline: running.Baseline = None,
     seed: running.Seed = 0,
     title: running.Title = None,
     out: running.Out = running.DEFAULT_OUT,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import judge_layers
+    from poolaudit.audit import judge_part
     from poolaudit.store.atomic import make_output_folder
 
     if replay_file is not None:
@@ -83,8 +85,9 @@ def _check(
         running.close(listener)
     if json_file is not None:
         _write_json(result, None if to_standard_output else json_file)
-    judged = judge_layers(
-        result.results,
+    judged = judge_part(
+        "conformance",
+        Evidence(conformance=result.results),
         title=title or ", ".join(layers),
         policy=chosen,
         seed=seed,
@@ -92,6 +95,7 @@ def _check(
         notes=result.notes,
         duration_seconds=result.duration_seconds,
     )
+    judged = running.with_baseline(judged, baseline)
     report = running.write_result(judged, out)
     if not quiet and not to_standard_output:
         typer.echo(_told(result))
@@ -115,7 +119,7 @@ def _run(
     if layers == ["keras"]:
         return check_layers((*keras_pooling_layers(), *tensorflow_pooling_operations()), **options)
     if len(layers) == 1 and Path(layers[0]).suffix.lower() in _MODEL_SUFFIXES:
-        return _check_model(Path(layers[0]), trust_model_code, profile, seed, progress)
+        return _check_model(Path(layers[0]), trust_model_code, profile, properties, seed, progress)
     from poolaudit.conformance.subjects import subject_of
 
     if len(layers) == 1:
@@ -123,18 +127,23 @@ def _run(
     return check_layers([subject_of(layer, like, dims) for layer in layers], **options)
 
 
-def _check_model(path: Path, trust_model_code: bool, profile: str, seed: int, progress: Any) -> ConformanceResult:
+def _check_model(
+    path: Path, trust_model_code: bool, profile: str, properties: list[str] | None, seed: int, progress: Any
+) -> ConformanceResult:
     """The layers inside a model file, at their own settings, on drawn inputs: a file brings no data."""
     import time
 
     import numpy as np
 
-    from poolaudit.conformance import ConformanceResult
-    from poolaudit.conformance.model import check_model
-    from poolaudit.errors import InvalidInputError
+    from poolaudit.conformance import ConformanceResult, all_properties
+    from poolaudit.conformance.model import check_model, model_property_names
+    from poolaudit.errors import InvalidInputError, did_you_mean
     from poolaudit.subject.models import load_model
 
     clock = time.monotonic()
+    known = {*all_properties().names(), *model_property_names()}
+    for name in set(properties or ()) - known:
+        raise InvalidInputError(f"There is no property {name!r}", "a name from a report", did_you_mean(name, known))
     model = load_model(path, trust_model_code=trust_model_code)
     sizes = model.input_shape[1:] if model.input_shape is not None else (None,)
     if None in sizes:
@@ -153,6 +162,8 @@ def _check_model(path: Path, trust_model_code: bool, profile: str, seed: int, pr
         seed=seed,
         on_progress=progress,
     )
+    if properties is not None:
+        results = tuple(result for result in results if result.property in properties)
     notes = (*model.notes, "The activations come from drawn inputs, not from data; poolaudit audit takes data.")
     return ConformanceResult(results, notes, (), time.monotonic() - clock)
 

@@ -6,8 +6,9 @@
 ()
 """
 
-from poolaudit.conformance.check import ConformanceResult, check_cases, check_layer, check_layers, replay
+from poolaudit.conformance.check import ConformanceResult, check_cases, check_layer, check_layers
 from poolaudit.conformance.property import all_properties
+from poolaudit.conformance.replaying import replay
 from poolaudit.conformance.subjects import keras_pooling_layers, tensorflow_pooling_operations
 
 __all__ = [

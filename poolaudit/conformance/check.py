@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from poolaudit.configuration import KINDS
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.engine import Engine, Outcomes
-from poolaudit.conformance.known import explaining_entry, stale_entries
+from poolaudit.conformance.engine import Engine
+from poolaudit.conformance.judging import judge, unusable
+from poolaudit.conformance.kernel_sets import gpu_is_present
+from poolaudit.conformance.known import KnownDivergence, unshown_entries
 from poolaudit.conformance.planning import Task, plan
 from poolaudit.conformance.profiles import Profile, profile_named
 from poolaudit.conformance.property import all_properties
-from poolaudit.conformance.subjects import Subject, builtin_like, subject_of
+from poolaudit.conformance.subjects import Subject, subject_of
 from poolaudit.conformance.worker import Description, Job
 from poolaudit.errors import InvalidInputError
-from poolaudit.evidence.conformance import Counterexample, PropertyResult
+from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.outcomes import Outcome
 
 _SWEEP = 8
@@ -36,7 +35,7 @@ class ConformanceResult:
     Attributes:
         results: One entry a layer, property, mode and dtype.
         notes: What was inferred or assumed about the layers.
-        stale: Identifiers of known divergences that were tried and did not show.
+        stale: Identifiers of known divergences that were tried, did not show, and whose reproduction runs through.
         duration_seconds: Wall-clock time, TensorFlow's import included.
     """
 
@@ -142,52 +141,6 @@ def check_cases(
     return _check((subject,), factory, profile, properties, seed, on_progress, 1, tuple(cases), modes)
 
 
-def replay(source: str | Path | Counterexample | dict[str, Any], timeout_seconds: float = 120.0) -> str:
-    """Runs the script of a counterexample in a process of its own and returns what it printed.
-
-    Where a signal ends it, the text says which. The script comes from a result of your own: it is code, so replay no
-    file that you would not run.
-
-    Args:
-        source: A counterexample, or a JSON file with a list of results (each failing one is replayed).
-    """
-    import subprocess
-
-    from poolaudit.conformance.sandbox import signal_name
-
-    scripts = _scripts(source)
-    told = []
-    for text in scripts:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-c", text], capture_output=True, text=True, timeout=timeout_seconds
-            )
-        except subprocess.TimeoutExpired:
-            told.append(f"did not end within {timeout_seconds:g} seconds")
-            continue
-        name = signal_name(-done.returncode) if done.returncode < 0 else None
-        error = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else []
-        told.append("\n".join([done.stdout.strip(), *error, *([f"ended by {name}"] if name else [])]).strip())
-    return "\n\n".join(told)
-
-
-def _scripts(source: str | Path | Counterexample | dict[str, Any]) -> list[str]:
-    if isinstance(source, Counterexample):
-        return [source.snippet]
-    if isinstance(source, dict):
-        return [str(source["snippet"])]
-    path = Path(source)
-    if path.suffix == ".py":
-        return [path.read_text(encoding="utf-8")]
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        return [entry["counterexample"]["snippet"] for entry in entries if entry.get("counterexample")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(
-            f"{path} cannot be replayed ({error})", "a .py script, or the JSON file that `--json` wrote"
-        ) from error
-
-
 def _check(
     subjects: tuple[Subject, ...],
     factory: Any,
@@ -212,8 +165,9 @@ def _check(
     }
     results: list[PropertyResult] = []
     notes: list[str] = []
-    needs_second = profile.second_process and any(subject.builtin for subject in subjects) and cases is None
-    with Engine(factory, profile, workers, needs_second) as engine:
+    if profile.second_process and any(subject.builtin for subject in subjects) and not gpu_is_present():
+        notes.append("no GPU is present here, so its kernels were not tried")
+    with Engine(factory, profile, workers) as engine:
         notes += engine.notes
         if on_progress is not None:
             on_progress(0, 1, "loading TensorFlow")
@@ -223,7 +177,7 @@ def _check(
             described[subject] = description
             notes += [f"{subject.name}: {note}" for note in description.notes]
             if description.problem is not None:
-                results.append(_unusable(subject, description))
+                results.append(unusable(subject, description))
                 continue
             tasks += plan(subject, description, budgets[subject], by_subject[subject], cases, modes)
         results += [task.skipped for task in tasks if task.skipped is not None]
@@ -232,80 +186,58 @@ def _check(
             for task in tasks
             if task.skipped is None
         ]
-        outcomes = engine.run(jobs, on_progress)
-        while jobs:
-            judged = [_judged_with_trigger(engine, outcomes, job, described[job.subject], profile) for job in jobs]
-            results += [result for result, _ in judged]
-            # What else fails, behind a defect of the framework that only some cases have?
-            jobs = [
-                replace(job, avoid=(*job.avoid, trigger))
-                for job, (_, trigger) in zip(jobs, judged, strict=True)
-                if trigger and trigger not in job.avoid and job.cases is None
-            ]
-            outcomes = engine.run(jobs, on_progress) if jobs else {}
+        results += _results(engine, jobs, described, profile, on_progress)
+        stale = tuple(entry.identifier for entry in unshown_entries(results) if not engine.reproduces(entry))
     order = {subject.name: position for position, subject in enumerate(subjects)}
     results.sort(key=lambda result: order.get(result.layer, 0))
-    return ConformanceResult(
-        tuple(results), tuple(dict.fromkeys(notes)), stale_entries(results), time.monotonic() - started
+    return ConformanceResult(tuple(results), tuple(dict.fromkeys(notes)), stale, time.monotonic() - started)
+
+
+def _results(
+    engine: Engine,
+    jobs: list[Job],
+    described: Mapping[Subject, Description],
+    profile: Profile,
+    on_progress: Progress | None,
+) -> list[PropertyResult]:
+    """Runs the jobs; then again without the cases of a known defect, so that nothing hides behind it."""
+    results: list[PropertyResult] = []
+    done, total = 0, len(jobs)
+
+    def attempt(batch: list[Job]) -> list[tuple[Job, KnownDivergence | None]]:
+        nonlocal done
+        before = done
+        report = None if on_progress is None else lambda n, _, what: on_progress(before + n, total, what)
+        outcomes = engine.run(batch, report)
+        done += len(batch)
+        judged = [judge(engine, outcomes, job, described[job.subject], profile) for job in batch]
+        results.extend(result for result, _ in judged)
+        return [(job, entry) for job, (_, entry) in zip(batch, judged, strict=True)]
+
+    # What kills a layer of the framework for plain settings would kill it again in every other job.
+    first = [job for job in jobs if job.subject.builtin and job.property == "valid_accepted" and job.mode == "eager"]
+    fatal: dict[Subject, list[KnownDivergence]] = {}
+    for job, entry in attempt(first) if first else ():
+        if entry is not None and entry.trigger and "killed by" in entry.observed:
+            fatal.setdefault(job.subject, []).append(entry)
+    waiting = [job for job in jobs if job not in first]
+    waiting = [replace(job, avoid=_avoided(job, fatal.get(job.subject, ()))) for job in waiting]
+    while waiting:
+        again = [
+            replace(job, avoid=(*job.avoid, entry.trigger))
+            for job, entry in attempt(waiting)
+            if entry is not None and entry.trigger and not entry.operations
+            if job.cases is None and job.flaw is None and entry.trigger not in job.avoid
+        ]
+        waiting, total = again, total + len(again)
+    return results
+
+
+def _avoided(job: Job, fatal: Iterable[KnownDivergence]) -> tuple[str, ...]:
+    tried = PropertyResult(job.subject.name, job.property, Outcome.FAILED, job.mode, job.dtype)
+    return tuple(
+        dict.fromkeys(entry.trigger for entry in fatal if entry.speaks_of(tried) and entry.concerns_installed(job.mode))
     )
-
-
-def _judged(engine: Engine, outcomes: Outcomes, job: Job, description: Description, profile: Profile) -> PropertyResult:
-    """The result, with a failure of the framework told from one of the layer."""
-    return _judged_with_trigger(engine, outcomes, job, description, profile)[0]
-
-
-def _judged_with_trigger(
-    engine: Engine, outcomes: Outcomes, job: Job, description: Description, profile: Profile
-) -> tuple[PropertyResult, str]:
-    """As `_judged`, and the trigger of the defect: what to leave out when the job is tried again."""
-    verdict = outcomes[job]
-    result = verdict.result
-    if result.outcome is not Outcome.FAILED:
-        return result, ""
-    if job.subject.builtin:
-        return _explained(result, result, verdict.case, "")
-    by_keras = job.property == "integer_inputs" and not description.announces_dtype
-    raised = result.counterexample is not None and "Error at" in result.counterexample.observed
-    if verdict.case is None or not (description.delegates or by_keras or raised):
-        return result, ""
-    # The layer calls TensorFlow's own pooling, or leaves an announcement to Keras: does Keras's own layer fail on
-    # the very same case?
-    for twin in _twins(description):
-        case = replace(verdict.case, configuration=replace(verdict.case.configuration, kind=twin.like or "unknown"))
-        if not all_properties().get(job.property).holds_for(case.configuration.kind):
-            continue
-        # A minimum by way of a maximum has the other's sign: properties take the sign from the seed.
-        tried = (case, replace(case, seed=case.seed + 1)) if description.like.endswith("min") else (case,)
-        same = Job(twin, job.property, job.mode, job.dtype, profile, job.seed, tried)
-        other = engine.run([same], None)[same].result
-        alike = description.delegates or by_keras or _observed(other) == _observed(result)
-        if other.outcome is Outcome.FAILED and alike:
-            return _explained(result, other, case, f"{twin.name}:{job.property}:{job.mode}:{job.dtype}")
-    return result, ""
-
-
-def _observed(result: PropertyResult) -> str:
-    return result.counterexample.observed if result.counterexample is not None else ""
-
-
-def _twins(description: Description) -> tuple[Subject, ...]:
-    """Keras's layer of the kind; where it has none, its maximum and its average with windows laid out alike."""
-    twin = builtin_like(description.like, description.dims)
-    if twin is not None:
-        return (twin,)
-    prefix = {"windowed": "", "adaptive": "adaptive_"}.get(description.layout, "global_")
-    found = (builtin_like(f"{prefix}{reduction}", description.dims) for reduction in ("max", "average"))
-    return tuple(subject for subject in found if subject is not None)
-
-
-def _explained(
-    result: PropertyResult, framework: PropertyResult, case: Case | None, unlisted: str
-) -> tuple[PropertyResult, str]:
-    entry = explaining_entry(framework, case)
-    if entry is None:
-        return replace(result, known_divergence=unlisted or None), ""
-    return replace(result, known_divergence=entry.identifier), entry.trigger
 
 
 def _budget(profile: Profile, subject: Subject, subjects: int) -> Profile:
@@ -314,26 +246,10 @@ def _budget(profile: Profile, subject: Subject, subjects: int) -> Profile:
         return profile
     operation = subject.builtin and subject.name.startswith("tf.nn.")
     part = 4 if operation else 2
-    fewer = {cost: max(1, -(-n // part)) for cost, n in profile.examples.items()}
-    dtypes = min(2, profile.dtypes) if operation else profile.dtypes
-    return replace(profile, examples=fewer, shrinks=min(profile.shrinks, 20 * (4 - part // 2)), dtypes=dtypes)
-
-
-def _unusable(subject: Subject, description: Description) -> PropertyResult:
-    if not description.fatal:
-        return PropertyResult(
-            subject.name, "valid_accepted", Outcome.CRASHED, "eager", "float32", reason=description.problem
-        )
-    problem = description.problem or ""
-    module, _, attribute = (subject.reference or ":").partition(":")
-    snippet = (
-        f"# {problem}\nimport numpy as np\nimport tensorflow as tf\n"
-        f"from {module or '...'} import {attribute}\n"
-        f"layer = {attribute}()\nfor size in (4, 6):\n"
-        f"    print('observed:', np.asarray(layer(tf.ones([2] + [size] * {subject.dims or 2} + [2]))))\n"
-        "print('expected: a result or an exception')\n"
-    )
-    found = Counterexample("the layer's defaults on a small plain input", snippet, problem, "a result or an exception")
-    return PropertyResult(
-        subject.name, "valid_accepted", Outcome.FAILED, "eager", "float32", counterexample=found, examples=1
+    return replace(
+        profile,
+        examples={cost: max(1, -(-n // part)) for cost, n in profile.examples.items()},
+        classics={cost: -(-n // (2 if operation else 1)) for cost, n in profile.classics.items()},
+        shrinks=min(profile.shrinks, 20 * (4 - part // 2)),
+        dtypes=min(2, profile.dtypes) if operation else profile.dtypes,
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any
 
 from poolaudit.conformance.case import Case
 from poolaudit.conformance.falsify import Verdict, counterexample
-from poolaudit.conformance.kernel_sets import KERNEL_MODE
+from poolaudit.conformance.kernel_sets import GPU_MODE, KERNEL_MODE, KERNEL_MODES, kernels_in_use
+from poolaudit.conformance.known import KnownDivergence, explaining_entry
 from poolaudit.conformance.layer_under_test import Record
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import all_properties
@@ -38,22 +41,22 @@ class Engine:
         factory: A layer factory that no other process can import, or None.
         profile: The budget.
         workers: Processes at a time.
-        second_kernels: Also keep a server with the other oneDNN setting.
     """
 
-    def __init__(self, factory: Any, profile: Profile, workers: int, second_kernels: bool) -> None:
+    def __init__(self, factory: Any, profile: Profile, workers: int) -> None:
         self.profile, self.workers = profile, max(1, workers)
         self.notes: list[str] = []
         self._bench: Bench | None = None
         self._server: ForkServer | None = None
-        self._other: ForkServer | None = None
+        self._others: dict[str, ForkServer] = {}
         self._idle: dict[int, list[Worker]] = {}
+        self._signals: dict[Job, str] = {}
+        self._shrunk: set[str] = set()
         if factory is not None and (_tensorflow_has_run() or not hasattr(__import__("os"), "fork")):
             self._bench = Bench(factory)
             self.notes.append(_IN_PROCESS)
         else:
             self._server = ForkServer(factory)
-        self._wants_other = second_kernels
 
     def __enter__(self) -> Engine:
         return self
@@ -62,19 +65,40 @@ class Engine:
         for workers in self._idle.values():
             for worker in workers:
                 worker.end(kill=True)
-        for server in (self._server, self._other):
+        for server in (self._server, *self._others.values()):
             if server is not None:
                 server.close()
 
     def describe(self, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Description]]:
-        """What each subject is."""
-        for subject in subjects:
-            if self._bench is not None:
-                yield subject, self._bench.describe(subject)
-                continue
-            worker = self._take(Job(subject))
-            worker.start(Job(subject))
-            yield subject, self._described(worker)
+        """What each subject is, as many at a time as there are workers."""
+        if self._bench is not None:
+            yield from ((subject, self._bench.describe(subject)) for subject in subjects)
+            return
+        for start in range(0, len(subjects), self.workers):
+            asked = []
+            for subject in subjects[start : start + self.workers]:
+                worker = self._take(Job(subject))
+                worker.start(Job(subject))
+                asked.append((subject, worker))
+            yield from [(subject, self._described(worker)) for subject, worker in asked]
+
+    def reproduces(self, entry: KnownDivergence) -> bool:
+        """Whether the reproduction of a known defect still fails as the list says; True where it cannot be tried."""
+        if self._bench is not None:
+            return True
+        mode = "eager" if entry.kernels in ("any", kernels_in_use()) else KERNEL_MODE
+        job = Job(Subject(entry.identifier, None), mode=mode, script=entry.reproduction)
+        worker = self._server_for(job).fork()
+        worker.start(job)
+        try:
+            if not worker.connection.poll(5.0 if "hang" in entry.shows else self.profile.hang_seconds):
+                worker.end(kill=True)
+                return True
+            raised = str(worker.connection.recv()[1])
+        except (EOFError, OSError):
+            return (signal_name(worker.end()) or "") in entry.shows.split("|")
+        worker.end(kill=True)
+        return raised in entry.shows.split("|")
 
     def _described(self, worker: Worker) -> Description:
         assert worker.job is not None
@@ -97,11 +121,11 @@ class Engine:
             return self._run_here(jobs, on_progress)
         outcomes: Outcomes = {}
         total = len(jobs)
-        for group in (
-            [job for job in jobs if job.mode != KERNEL_MODE],
-            [job for job in jobs if job.mode == KERNEL_MODE],
-        ):
+        # One kernel set after the other: each has a server of its own, with TensorFlow loaded.
+        for mode in ("", *KERNEL_MODES):
+            group = [job for job in jobs if (job.mode if job.mode in KERNEL_MODES else "") == mode]
             self._run_group(list(reversed(group)), outcomes, total, on_progress)
+        self._shrink_deaths(jobs, outcomes)
         return outcomes
 
     def _run_here(self, jobs: Sequence[Job], on_progress: Progress | None) -> Outcomes:
@@ -171,17 +195,40 @@ class Engine:
             return _crashed(job, f"the worker process ended ({name or 'without a signal'}) before the first example")
         case = worker.last_case
         if name == "SIGKILL":
-            return _crashed(job, f"the process was killed, perhaps for memory, at {case.describe()}")
-        smallest = case
-        if all_properties().get(job.property).corners is None:
-            smallest = shrink(
-                case,
-                lambda candidate: self._dies(job, candidate, name),
-                20.0 + self.profile.batch_seconds,
-                15 if job.subject.builtin else 60,
-            )
-        violation = Violation(f"the process dies by {name}", "a result or an exception", f"killed by {name}")
-        return self._fatal(job, smallest, violation)
+            told = f"the process was killed, perhaps for memory, at {case.describe()}"
+            if case.flaw is not None:
+                return Verdict(replace(_crashed(job, told).result, outcome=Outcome.SKIPPED))
+            return _crashed(job, told)
+        self._signals[job] = name
+        return self._fatal(job, case, _killed(name))
+
+    def _shrink_deaths(self, jobs: Sequence[Job], outcomes: Outcomes) -> None:
+        """Makes fatal cases small: in the order of the jobs, so that the same seed gives the same cases.
+
+        Of a defect of the framework that is known already, the first case is enough.
+        """
+        chosen = []
+        for job in jobs:
+            if job not in self._signals or job.cases is not None or all_properties().get(job.property).corners:
+                continue
+            entry = explaining_entry(outcomes[job].result, outcomes[job].case) if job.subject.builtin else None
+            if entry is None or entry.identifier not in self._shrunk:
+                chosen.append(job)
+            if entry is not None:
+                self._shrunk.add(entry.identifier)
+        with ThreadPoolExecutor(self.workers) as pool:
+            for job, verdict in zip(
+                chosen, pool.map(lambda job: self._smaller(job, outcomes[job]), chosen), strict=True
+            ):
+                outcomes[job] = verdict
+
+    def _smaller(self, job: Job, verdict: Verdict) -> Verdict:
+        name, case = self._signals[job], verdict.case
+        assert case is not None
+        tries = 15 if job.subject.builtin else 60
+        seconds = 20.0 + self.profile.batch_seconds
+        smallest = shrink(case, lambda candidate: self._dies(job, candidate, name), seconds, tries)
+        return verdict if smallest == case else self._fatal(job, smallest, _killed(name))
 
     def _dies(self, job: Job, case: Case, name: str) -> bool:
         worker = self._server_for(job).fork()
@@ -211,11 +258,12 @@ class Engine:
 
     def _server_for(self, job: Job) -> ForkServer:
         assert self._server is not None
-        if job.mode != KERNEL_MODE:
+        if job.mode not in KERNEL_MODES:
             return self._server
-        if self._other is None:
-            self._other = ForkServer(toggle_onednn=True)
-        return self._other
+        if job.mode not in self._others:
+            gpu = job.mode == GPU_MODE
+            self._others[job.mode] = ForkServer(toggle_onednn=not gpu, use_gpu=gpu)
+        return self._others[job.mode]
 
     def _take(self, job: Job) -> Worker:
         server = self._server_for(job)
@@ -224,6 +272,10 @@ class Engine:
 
     def _give_back(self, worker: Worker) -> None:
         self._idle.setdefault(id(worker.server), []).append(worker)
+
+
+def _killed(name: str) -> Violation:
+    return Violation(f"the process dies by {name}", "a result or an exception", f"killed by {name}")
 
 
 def _what(job: Job) -> str:

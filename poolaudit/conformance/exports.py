@@ -24,7 +24,7 @@ from poolaudit.outcomes import Outcome
 from poolaudit.subject.models import LoadedModel
 
 Array = NDArray[Any]
-_PROPERTY = "exports_agree"
+EXPORTS_PROPERTY = "exports_agree"
 _REFERENCE = ("eager", "eager_again")
 _TOLERANCES = {"float16": 2e-2, "bfloat16": 8e-2}
 _TIMES = {"quick": 60.0, "standard": 150.0, "thorough": 600.0}
@@ -209,7 +209,7 @@ def _compared(loaded: LoadedModel, mode: str, folder: Path, deaths: dict[str, st
 
 
 def _result(loaded: LoadedModel, mode: str, outcome: Outcome, **more: Any) -> PropertyResult:
-    return PropertyResult(loaded.name, _PROPERTY, outcome, mode, _dtype(loaded), **more)
+    return PropertyResult(loaded.name, EXPORTS_PROPERTY, outcome, mode, _dtype(loaded), **more)
 
 
 def _computing(loaded: LoadedModel) -> set[str]:

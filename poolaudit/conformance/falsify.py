@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from poolaudit.conformance.case import Case
 from poolaudit.conformance.classics import classics
 from poolaudit.conformance.drawing import cases_for
-from poolaudit.conformance.kernel_sets import KERNEL_MODE
+from poolaudit.conformance.kernel_sets import KERNEL_MODES
 from poolaudit.conformance.layer_under_test import LayerUnderTest, Record
 from poolaudit.conformance.loading import LoadedSubject
 from poolaudit.conformance.profiles import Profile
@@ -29,6 +29,12 @@ from poolaudit.evidence.conformance import Counterexample, PropertyResult
 from poolaudit.outcomes import Outcome
 
 Announce = Callable[[Case], None]
+
+_SHRINKS = {"trace": 40, "compile": 16}
+"""Examples spent on a smaller counterexample where each is traced or compiled anew."""
+
+_REFUSED = 12
+"""So many refusals and nothing accepted: the layer does not take this at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,8 @@ def falsify(
     of examples. Only the time limit of the profile, which is there for machines far too slow, can cut it short.
     """
     search = _Search()
-    run_mode = "eager" if mode == KERNEL_MODE else mode
+    shrinks = min(profile.shrinks, _SHRINKS.get(_cost(prop, mode), profile.shrinks), 40 if flaw else profile.shrinks)
+    run_mode = "eager" if mode in KERNEL_MODES else mode
     started = time.monotonic()
 
     def attempt(case: Case) -> None:
@@ -82,8 +89,10 @@ def falsify(
             raise _Enough
         if search.found is not None:
             search.since_failure += 1
-            if search.since_failure > profile.shrinks:
+            if search.since_failure > shrinks:
                 raise _Enough
+        if len(search.refused) >= _REFUSED and not search.accepted and prop.name != "valid_accepted":
+            raise _Enough
         if avoid and triggered(case, avoid):
             return
         announce(case)
@@ -103,7 +112,7 @@ def falsify(
     else:
         designed = _first_classic(subject, prop, run_mode, dtype, profile, attempt)
         if designed is not None:
-            _shrink_classic(subject, prop, run_mode, designed, profile, announce, search, avoid)
+            _shrink_classic(subject, prop, run_mode, designed, profile.batch_seconds, shrinks, announce, search, avoid)
         elif search.found is None and (profile.examples[_cost(prop, run_mode)] or prop.cases == "invalid"):
             _hypothesis_run(subject, prop, run_mode, dtype, profile, seed, attempt, flaw)
     return _verdict(subject, prop, mode, dtype, search)
@@ -136,13 +145,14 @@ def _shrink_classic(
     prop: LayerProperty,
     mode: str,
     case: Case,
-    profile: Profile,
+    seconds: float,
+    shrinks: int,
     announce: Announce,
     search: _Search,
     avoid: tuple[str, ...],
 ) -> None:
     def fails(candidate: Case) -> bool:
-        if avoid and triggered(candidate, avoid):
+        if (avoid and triggered(candidate, avoid)) or not subject.can_be(candidate.configuration):
             return False
         announce(candidate)
         trial = _Search()
@@ -151,7 +161,7 @@ def _shrink_classic(
             search.found = trial.found
         return violated
 
-    shrink(case, fails, profile.batch_seconds, profile.shrinks)
+    shrink(case, fails, seconds, shrinks)
 
 
 def examine(subject: LoadedSubject, prop: LayerProperty, mode: str, case: Case, search: _Search) -> Violation | None:
@@ -263,7 +273,7 @@ def examine_again(layer: LayerUnderTest, prop: LayerProperty, case: Case) -> Non
 def counterexample(prop: LayerProperty, case: Case, mode: str, violation: Violation, record: Record) -> Counterexample:
     """A violation, ready to show."""
     what = f"{violation.what}: " if violation.what else ""
-    run_mode = "eager" if mode == KERNEL_MODE else mode
+    run_mode = "eager" if mode in KERNEL_MODES else mode
     return Counterexample(
         configuration=case.describe(),
         snippet=script(record, case, run_mode, violation, prop.doc.title),

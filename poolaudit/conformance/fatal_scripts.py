@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.kernel_sets import KERNEL_MODE
+from poolaudit.conformance.kernel_sets import KERNEL_MODES
 from poolaudit.conformance.layer_under_test import Record, Step
 from poolaudit.conformance.loading import LoadedSubject
 from poolaudit.conformance.signature import parameter_names
@@ -36,4 +36,4 @@ def fatal_script(job: Job, case: Case, violation: Violation, title: str) -> str:
     if differentiates and not case.configuration.problems(x.shape) and case.configuration.layout != "any":
         shape = tuple(int(size or 0) for size in case.configuration.output_shape(x.shape))
         record.steps.append(Step("gradient", 0, (x, case.upstream(shape))))
-    return script(record, case, "eager" if job.mode == KERNEL_MODE else job.mode, violation, title)
+    return script(record, case, "eager" if job.mode in KERNEL_MODES else job.mode, violation, title)

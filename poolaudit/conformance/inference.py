@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from poolaudit.configuration import KINDS, PoolConfiguration
 from poolaudit.conformance.loading import LoadedSubject
+from poolaudit.conformance.signature import ALIASES, default_of
 from poolaudit.reference import pool
 
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -27,6 +28,12 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("min", "min"),
     ("max", "max"),
     ("average|avg|mean", "average"),
+)
+_PLAIN_WORDS = re.compile(
+    r"(?:a|the|my|our|custom|own|layer|op|keras|tf|pool|pooling|pooled|global|local|adaptive|strided|masked|mask|"
+    r"spatial|temporal|max|maximum|min|minimum|average|avg|mean|median|generalised|generalized|gem|rms|root|"
+    r"square|lp|norm|log|sum|exp|logsumexp|lse|mixed|blur|anti|aliased|binomial|subsample|subsampling|decimate|"
+    r"stochastic|pyramid|spp|by|with|and|of|over|from|patches|d|sequence|image|volume)+"
 )
 _PROBED = ("max", "average", "min", "median", "rms", "gem", "lse", "blur", "mixed")
 
@@ -50,12 +57,15 @@ def infer_dims(loaded: LoadedSubject, factory: Callable[..., Any]) -> int:
 
 
 def infer_kind(loaded: LoadedSubject, factory: Callable[..., Any]) -> None:
-    """Sets `like`: the name's claim, unless the layer plainly does something else; else what it does."""
+    """Sets `like`: the name's claim, unless the layer plainly does something else; else what it does.
+
+    A name with words of its own, such as TopThreeMean, claims a kind only where the layer does it on a plain input.
+    """
     claimed = _claimed(loaded, factory)
     layout = _layout_prefix(loaded)
     matching = [name for name in _PROBED if f"{layout}{name}" in KINDS and _does(loaded, f"{layout}{name}")]
     claim_holds = claimed is not None and any(claimed == f"{layout}{name}" for name in matching)
-    if claimed is not None and (claim_holds or not matching):
+    if claimed is not None and (claim_holds or (not matching and _says_nothing_else(loaded.name))):
         loaded.like = claimed
         loaded.notes += (f"taken to be of kind {claimed!r} by its name; `like` says otherwise if need be",)
     elif len(matching) == 1:
@@ -101,6 +111,11 @@ def _claimed(loaded: LoadedSubject, factory: Callable[..., Any]) -> str | None:
         if known is not None:
             return known.like
     return None
+
+
+def _says_nothing_else(name: str) -> bool:
+    """Whether a name consists of the field's words only."""
+    return _PLAIN_WORDS.fullmatch(re.sub(r"[^a-z]", "", re.sub(r"[123]_?[dD]", "", name).lower())) is not None
 
 
 def _layout_prefix(loaded: LoadedSubject) -> str:
@@ -182,7 +197,7 @@ def _settle_windows(loaded: LoadedSubject) -> None:
     choices: dict[str, tuple[Any, ...]] = {
         "window": ((2,) * rank, (3,) * rank, (4,) * rank, (5,) * rank),
         "strides": (None, (2,) * rank, (1,) * rank, (3,) * rank),
-        "padding": ("valid", "same"),
+        "padding": ("valid", "same", *_padded_cells(loaded)),
     }
     best: tuple[int, dict[str, Any]] | None = None
     for values in itertools.product(*(choices[name] for name in open_fields)):
@@ -196,6 +211,15 @@ def _settle_windows(loaded: LoadedSubject) -> None:
         loaded.notes += (f"only its defaults were tried ({told})" if told else "only its default strides were tried",)
     elif "window" not in open_fields:
         loaded.fixed |= {name: {"strides": None, "padding": "valid"}[name] for name in open_fields}
+
+
+def _padded_cells(loaded: LoadedSubject) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Explicit padding, where the layer has a number of cells as its default."""
+    for name in ALIASES["padding"]:
+        cells = default_of(loaded.factory, name)
+        if isinstance(cells, int) and not isinstance(cells, bool) and cells > 0:
+            return (((cells, cells),) * loaded.dims,)
+    return ()
 
 
 def _score(trial: LoadedSubject) -> int:
@@ -236,6 +260,8 @@ def _settle_parameter(loaded: LoadedSubject) -> None:
     """The exponent, weight or sharpness that cannot be set, from one run on positive data."""
     reduction = KINDS.get(loaded.like).reduction
     name = {"gem": "p", "mixed": "alpha", "lse": "sharpness"}.get(reduction or "")
+    if name == "alpha" and loaded.takes(name):
+        _settle_weight(loaded)
     if name is None or loaded.takes(name):
         return
     configuration = _plain(loaded)
@@ -253,6 +279,22 @@ def _settle_parameter(loaded: LoadedSubject) -> None:
     if errors[at] < 0.05:
         loaded.fixed[name] = _refined(configuration, name, float(grid[at]), x, y)
         loaded.notes += (f"{name} was found to be about {loaded.fixed[name]:.4g}",)
+
+
+def _settle_weight(loaded: LoadedSubject) -> None:
+    """Whether the weight of a mixture is the maximum's or, as often, the average's."""
+    configuration = replace(_plain(loaded), alpha=0.25)
+    x = _data((1, *(4,) * loaded.dims, 2))
+    y = _value(loaded, configuration, x)
+    if y is None:
+        return
+    fits = [
+        y.shape == expected.shape and bool(np.allclose(y, expected, rtol=1e-3, atol=1e-3))
+        for expected in (pool(replace(configuration, alpha=alpha), x) for alpha in (0.25, 0.75))
+    ]
+    if fits == [False, True]:
+        loaded.reversed_weight = True
+        loaded.notes += ("its weight is taken to be the average's and not the maximum's",)
 
 
 def _refined(configuration: PoolConfiguration, name: str, start: float, x: NDArray[Any], y: NDArray[Any]) -> float:

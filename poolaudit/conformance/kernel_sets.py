@@ -1,4 +1,4 @@
-"""Which set of CPU kernels TensorFlow uses here: oneDNN's or its own."""
+"""Which kernels TensorFlow uses here: oneDNN's or its own on the CPU, and those of a GPU where one is present."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from pathlib import Path
 
 KERNEL_MODE = "eager_other_kernels"
 """Eager in a process with the other oneDNN setting."""
+
+GPU_MODE = "eager_gpu"
+"""Eager in a process that sees the GPU; every other process is kept off it."""
+
+KERNEL_MODES = (KERNEL_MODE, GPU_MODE)
+"""Modes that are run in processes of their own, eagerly."""
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 _OFF = ("0", "false", "False")
@@ -26,6 +32,21 @@ def kernels_in_use() -> str:
 def other_setting() -> str:
     """The value of `TF_ENABLE_ONEDNN_OPTS` that selects the kernels that are not in use."""
     return "0" if kernels_in_use() == "onednn" else "1"
+
+
+def kernels_of(mode: str) -> str:
+    """ "onednn", "plain" or "gpu": the kernels that run in a mode."""
+    if mode == GPU_MODE:
+        return "gpu"
+    here = kernels_in_use()
+    return here if mode != KERNEL_MODE else "plain" if here == "onednn" else "onednn"
+
+
+@cache
+def gpu_is_present() -> bool:
+    """Whether the driver of an NVIDIA GPU is loaded and the environment does not hide it; TensorFlow is not asked."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return hidden not in ("", "-1") and any(Path("/proc/driver/nvidia/gpus").glob("*"))
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.kernel_sets import KERNEL_MODE, kernels_in_use
+from poolaudit.conformance.kernel_sets import kernels_of
 from poolaudit.conformance.triggers import TRIGGERS
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.outcomes import Outcome
@@ -42,9 +42,9 @@ class KnownDivergence:
         trigger: Key of `triggers.TRIGGERS`: only cases that have it are explained, and the property is tried again
             without such cases, so that nothing hides behind this defect.
         cause: Identifier of the entry with the same root cause, where it is counted there.
-        rare: Whether a run may miss it, so that its absence is no sign of a mended framework.
         shows: How the reproduction fails while the defect lives: "hang", the name of a signal, or a pattern of the
             exception's name.
+        operations: Types of TensorFlow operations: the entry is about custom layers whose graph holds one of them.
         also: Further (layer, property, mode, dtype, observed) patterns of the same defect, one mapping each.
     """
 
@@ -65,8 +65,8 @@ class KnownDivergence:
     expected: str = ""
     trigger: str = ""
     cause: str = ""
-    rare: bool = False
     also: tuple[dict[str, str], ...] = ()
+    operations: str = ""
     shows: str = "AssertionError"
 
     def covers(self, result: PropertyResult, case: Case | None = None) -> bool:
@@ -104,10 +104,7 @@ class KnownDivergence:
         last = _version_numbers(self.until)
         if self.until and installed[: len(last)] > last:
             return False  # "2.21" stands for all its patch releases
-        kernels = kernels_in_use()
-        if mode == KERNEL_MODE:
-            kernels = "plain" if kernels == "onednn" else "onednn"
-        return self.kernels in ("any", kernels)
+        return self.kernels in ("any", kernels_of(mode))
 
 
 @cache
@@ -131,16 +128,33 @@ def explaining_entry(result: PropertyResult, case: Case | None = None) -> KnownD
     """The defect that explains a failure of a layer of the framework."""
     if result.outcome is not Outcome.FAILED:
         return None
-    return next((entry for entry in known_divergences() if entry.covers(result, case)), None)
+    return next((e for e in known_divergences() if not e.operations and e.covers(result, case)), None)
 
 
-def stale_entries(results: Sequence[PropertyResult]) -> tuple[str, ...]:
-    """Entries for the installed version that were tried in these results and did not show."""
+def explaining_operation(
+    result: PropertyResult, case: Case | None, operations: Collection[str]
+) -> KnownDivergence | None:
+    """The defect of one of the operations that a custom layer calls, where it explains the failure."""
+    if result.outcome is not Outcome.FAILED:
+        return None
+    about = (e for e in known_divergences() if e.operations and _any_of(e, operations))
+    return next((entry for entry in about if entry.covers(result, case)), None)
+
+
+def _any_of(entry: KnownDivergence, operations: Collection[str]) -> bool:
+    return not set(entry.operations.split("|")).isdisjoint(operations)
+
+
+def unshown_entries(results: Sequence[PropertyResult]) -> tuple[KnownDivergence, ...]:
+    """Entries for the installed version that were tried in these results and did not show.
+
+    They are stale where their reproduction no longer fails: drawn cases may miss what still lives.
+    """
     shown = {result.known_divergence for result in results}
     return tuple(
-        entry.identifier
+        entry
         for entry in known_divergences()
-        if not entry.rare
+        if not entry.operations
         and entry.identifier not in shown
         and any(
             result.outcome in (Outcome.PASSED, Outcome.FAILED)

@@ -61,6 +61,7 @@ class LayerUnderTest:
         self.number = len(self.record.built)
         self.record.built.append((subject, self.configuration, self.dtype))
         self._instance: Any = None
+        self._origin: LayerUnderTest | None = None
         self._compiled: dict[str, Any] = {}
 
     @property
@@ -76,10 +77,12 @@ class LayerUnderTest:
         return self.configuration.traits
 
     def another(self, configuration: PoolConfiguration | None = None, mode: str | None = None) -> LayerUnderTest:
-        """The same kind of layer with other settings, or in another mode."""
-        return LayerUnderTest(
+        """The same kind of layer with other settings, or in another mode; with this one's weights where they fit."""
+        other = LayerUnderTest(
             self.subject, self.case, mode or self.mode, configuration or self.configuration, self.record, self.dtype
         )
+        other._origin = self
+        return other
 
     def in_mode(self, mode: str) -> LayerUnderTest:
         """This very instance (same weights) run in another mode."""
@@ -97,15 +100,16 @@ class LayerUnderTest:
     def value(self, x: NDArray[Any], **options: Any) -> NDArray[Any]:
         """The output as an array. Raises Refused where the layer raises."""
         self.record.steps.append(Step("value", self.number, (x,), options=options))
+        self._take_weights(x)
         instance = self.instance
         if self.mode == "eager":
             return self._array(self.guarded("call", lambda: instance(_tensor(x), **options)))
-        run = self._function("value", lambda tensor: instance(tensor, **options), (x,))
-        return self._array(self.guarded("call", lambda: run(_tensor(x))))
+        return self._array(self._traced("call", "value", lambda tensor: instance(tensor, **options), (x,)))
 
     def gradient(self, x: NDArray[Any], upstream: NDArray[Any]) -> NDArray[Any]:
         """J^T g. Raises Violation where there is no gradient at all."""
         self.record.steps.append(Step("gradient", self.number, (x, upstream)))
+        self._take_weights(x)
         import tensorflow as tf
 
         instance = self.instance
@@ -120,8 +124,7 @@ class LayerUnderTest:
         if self.mode == "eager":
             found = self.guarded("gradient", lambda: backward(_tensor(x), _tensor(upstream)))
         else:
-            run = self._function("gradient", backward, (x, upstream))
-            found = self.guarded("gradient", lambda: run(_tensor(x), _tensor(upstream)))
+            found = self._traced("gradient", "gradient", backward, (x, upstream))
         if found is None:
             raise Violation("None", "a tensor", "there is no gradient with respect to the input")
         return np.asarray(found)
@@ -160,6 +163,40 @@ class LayerUnderTest:
         except Exception as error:
             raise Refused(stage, error, is_deliberate(error)) from error
 
+    def _take_weights(self, x: NDArray[Any]) -> None:
+        """Weights of random start must not set two layers apart that are compared."""
+        origin, self._origin = self._origin, None
+        if origin is None or not getattr(origin.instance, "weights", None):
+            return
+        if not self.instance.built:
+            self.guarded("build", lambda: self.instance.build(x.shape))
+        own, given = self.instance.get_weights(), origin.instance.get_weights()
+        if [w.shape for w in own] != [w.shape for w in given]:
+            raise NotApplicable
+        self.instance.set_weights(given)
+
+    def _traced(self, stage: str, what: str, function: Any, arrays: tuple[NDArray[Any], ...]) -> Any:
+        run = self._function(what, function, arrays)
+        tensors = [_tensor(array) for array in arrays]
+        try:
+            return self.guarded(stage, lambda: run(*tensors))
+        except Refused as refused:
+            if self.mode != "graph_unknown_sizes" or refused.deliberate or not self._needs_sizes(function, arrays):
+                raise
+            # It stumbles over unknown sizes, but not over an unknown batch: a limit, however it is told.
+            raise Refused(stage, refused.error, True) from refused
+
+    def _needs_sizes(self, function: Any, arrays: tuple[NDArray[Any], ...]) -> bool:
+        """Whether it runs where nothing but the batch is unknown."""
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype)) for array in arrays]
+        try:
+            tf.function(function, input_signature=signature)(*map(_tensor, arrays))
+        except Exception:  # whatever it raises, the first exception is the one that is reported
+            return False
+        return True
+
     def _function(self, what: str, function: Any, arrays: tuple[NDArray[Any], ...]) -> Any:
         import tensorflow as tf
 
@@ -183,12 +220,31 @@ class LayerUnderTest:
         return np.asarray(output)
 
 
+_ACCIDENTS = (
+    # A constant of one dtype meets a policy of another.
+    "that does not match type",
+    "tensor but is a ",
+    "have the same dtype",
+    "does not match the dtype",
+    # Sizes that were computed for other inputs.
+    "Input to reshape is a tensor",
+    "annot reshape a",
+    "Incompatible shapes",
+    "required broadcastable shapes",
+    "Dimensions must be equal",
+    "ConcatOp : Dimension",
+)
+"""What TensorFlow says of arithmetic gone wrong, and never of a limit that a layer has."""
+
+
 def is_deliberate(error: BaseException) -> bool:
     """Whether an exception is one with which a layer or an operation says no."""
     import tensorflow as tf
 
     if isinstance(error, TypeError) and any(word in str(error) for word in ("NoneType", "SymbolicTensor")):
         return False  # arithmetic with a size that is not known: an accident
+    if any(words in str(error) for words in _ACCIDENTS):
+        return False
     if type(error).__name__ == "ConverterError":
         return True  # TFLite's way to say that it cannot
     return isinstance(error, ValueError | TypeError | NotImplementedError | tf.errors.OpError)

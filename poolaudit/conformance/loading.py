@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from poolaudit.configuration import KINDS, PoolConfiguration
-from poolaudit.conformance.signature import default_of, parameter_names
+from poolaudit.conformance.naming import told_by_size
+from poolaudit.conformance.signature import default_of, own_names, parameter_names
 from poolaudit.conformance.subjects import Subject
 
 
@@ -25,6 +26,7 @@ class LoadedSubject:
         fixed: Fields of the configuration that cannot be set, with the value the layer was found to have.
         scalar: Whether sizes must be given as one integer.
         strides_needed: Whether the default of the strides is a number, so that None need not be known.
+        reversed_weight: Whether the `alpha` of a mixture is the weight of the average and not of the maximum.
         operations: Types of TensorFlow operations in its graph; None before they were asked for.
         notes: What was found out or assumed, in sentences.
     """
@@ -38,6 +40,7 @@ class LoadedSubject:
     fixed: dict[str, Any] = field(default_factory=dict)
     scalar: bool = False
     strides_needed: bool = False
+    reversed_weight: bool = False
     operations: frozenset[str] | None = None
     notes: tuple[str, ...] = ()
 
@@ -66,6 +69,8 @@ class LoadedSubject:
             if argument in self.taken and not (argument == "dilation_rate" and value is None):
                 if argument == "strides" and value is None and self.strides_needed:
                     value = configuration.effective_strides
+                if argument == "alpha" and self.reversed_weight:
+                    value = 1 - configuration.alpha
                 given[self.taken[argument]] = self._scalar(value) if self.scalar else value
         if configuration.layout == "any" and "data_format" in self.taken:
             given[self.taken["data_format"]] = configuration.data_format
@@ -105,6 +110,13 @@ class LoadedSubject:
         """The configuration with what cannot be set replaced by what the layer has."""
         return replace(configuration, **self.fixed) if self.fixed else configuration
 
+    def can_be(self, configuration: PoolConfiguration) -> bool:
+        """Whether the layer can have these settings: what is fixed has its value, one integer serves all axes."""
+        if self.fits(configuration) != configuration:
+            return False
+        sizes = (configuration.window, configuration.strides, configuration.output_size)
+        return not self.scalar or all(not isinstance(size, tuple) or len(set(size)) == 1 for size in sizes)
+
     @staticmethod
     def _scalar(value: Any) -> Any:
         return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
@@ -115,6 +127,10 @@ def load(subject: Subject, factory: Callable[..., Any]) -> LoadedSubject:
     from poolaudit.conformance.inference import infer_dims, infer_kind, settle_defaults
 
     taken, takes_dtype, missing = parameter_names(factory)
+    if not subject.builtin:
+        found = told_by_size(factory, own_names(factory), taken, subject.dims)
+        taken |= found
+        missing = tuple(name for name in missing if name not in found.values())
     if missing:
         from poolaudit.errors import InvalidInputError
 

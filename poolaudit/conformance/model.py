@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from poolaudit.conformance.exports import EXPORTS_DOC, check_exports
-from poolaudit.conformance.sites import SITE_PROPERTIES, check_model_sites
+from poolaudit.conformance.exports import EXPORTS_DOC, EXPORTS_PROPERTY, check_exports
+from poolaudit.conformance.sites import SITE_PROPERTIES, WHOLE, check_model_sites
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.findings import CheckDoc
 from poolaudit.subject.activations import record_site_activations
@@ -54,6 +54,11 @@ def check_model(
 def model_check_docs() -> tuple[CheckDoc, ...]:
     """Documentation of the checks that only a model audit has, PA115 to PA119."""
     return (*(entry.doc for entry in SITE_PROPERTIES), EXPORTS_DOC)
+
+
+def model_property_names() -> tuple[str, ...]:
+    """Names of the properties that only a model audit has."""
+    return (*SITE_PROPERTIES.names(), WHOLE, EXPORTS_PROPERTY)
 
 
 def _sites(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.kernel_sets import KERNEL_MODE
+from poolaudit.conformance.kernel_sets import GPU_MODE, KERNEL_MODE, gpu_is_present
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import LayerProperty, all_properties
 from poolaudit.conformance.subjects import Subject
@@ -64,7 +64,7 @@ def plan(
 def _modes(prop: LayerProperty, profile: Profile, subject: Subject, wanted: Sequence[str] | None) -> tuple[str, ...]:
     chosen = tuple(mode for mode in prop.modes if mode in (wanted or profile.modes))
     if wanted is None and KERNEL_MODE in prop.modes and profile.second_process and subject.builtin:
-        chosen += (KERNEL_MODE,)
+        chosen += (KERNEL_MODE, GPU_MODE) if gpu_is_present() else (KERNEL_MODE,)
     return chosen
 
 

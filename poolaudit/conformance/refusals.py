@@ -28,8 +28,11 @@ def features(case: Case) -> frozenset[str]:
             found.add("unequal window sizes")
         if len(set(strides)) > 1:
             found.add("unequal strides")
-        if configuration.dilation is not None:
-            found.add("dilation")
+        if any(rate > 1 for rate in configuration.effective_dilation):
+            # Many an operation dilates under VALID only, or with strides of 1 only.
+            found |= {"dilation", f"dilation under {configuration.padding!r}"}
+            if any(step > 1 for step in strides):
+                found.add("dilation with strides")
     bins = configuration.output_size if configuration.layout == "adaptive" else None
     if bins is not None and any(n % m for n, m in zip(sizes, bins, strict=True)):
         found.add("sizes that the output size does not divide")

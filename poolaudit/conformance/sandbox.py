@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class ForkServer:
         self._listener = Listener(self._address, "AF_UNIX", authkey=self._key, backlog=8)
         self._process: subprocess.Popen[str] | None = None
         self._control: Connection | None = None
+        self._lock = threading.Lock()
         if factory is None:
             self._start(toggle_onednn, use_gpu)
 
@@ -75,7 +77,6 @@ class ForkServer:
         if self.factory is not None or self._control is not None:
             return
         assert self._process is not None
-        import threading
 
         def watch() -> None:
             assert self._process is not None
@@ -94,7 +95,11 @@ class ForkServer:
         self._control.recv()
 
     def fork(self) -> Worker:
-        """A fresh worker."""
+        """A fresh worker; any thread may ask."""
+        with self._lock:
+            return self._fork()
+
+    def _fork(self) -> Worker:
         self.ready()
         if self.factory is not None:
             with warnings.catch_warnings():
@@ -110,8 +115,9 @@ class ForkServer:
         """The exit status of a worker that ended."""
         if self._control is None:
             return os.waitpid(process, 0)[1]
-        self._control.send(("reap", process))
-        return int(self._control.recv())
+        with self._lock:
+            self._control.send(("reap", process))
+            return int(self._control.recv())
 
     def close(self) -> None:
         """Ends the server; workers end by themselves when their lines close."""

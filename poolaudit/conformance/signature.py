@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 ALIASES: dict[str, tuple[str, ...]] = {
-    "pool_size": ("pool_size", "window", "window_size", "kernel_size", "ksize", "pool", "size"),
-    "strides": ("strides", "stride"),
-    "padding": ("padding", "pad"),
+    "pool_size": ("pool_size", "window", "window_size", "kernel_size", "ksize", "pool"),
+    "strides": ("strides", "stride", "step", "steps", "hop"),
+    "padding": ("padding", "pad", "pad_mode", "border_mode"),
     "dilation_rate": ("dilation_rate", "dilation", "dilations"),
     "output_size": ("output_size", "target_size"),
     "keepdims": ("keepdims", "keep_dims"),
@@ -28,6 +30,8 @@ def parameter_names(factory: Callable[..., Any]) -> tuple[dict[str, str], bool, 
     Returns:
         The field's argument to the factory's own name for it, whether `dtype` can be given, and the parameters
         without a default that nothing is known of.
+
+    A padding whose default is a number of cells is none of the field's, and is left out.
     """
     own, takes_dtype = _named_parameters(factory)
     taken: dict[str, str] = {}
@@ -35,9 +39,16 @@ def parameter_names(factory: Callable[..., Any]) -> tuple[dict[str, str], bool, 
         found = next((name for name in names if name in own), None)
         if found is not None:
             taken[argument] = found
+    if "padding" in taken and not isinstance(default_of(factory, taken["padding"]), str | None):
+        del taken["padding"]
     known = set(taken.values()) | {"dtype", "name", "self"}
     missing = tuple(name for name, needed in own.items() if needed and name not in known)
     return taken, takes_dtype, missing
+
+
+def own_names(factory: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of all arguments that can be given by keyword."""
+    return tuple(_named_parameters(factory)[0])
 
 
 def default_of(factory: Callable[..., Any], name: str) -> Any:
@@ -64,6 +75,19 @@ def extra_arguments(factory: Callable[..., Any], known: set[str]) -> dict[str, i
             elif isinstance(p.default, int | float):
                 changed[p.name] = p.default + 1 if isinstance(p.default, int) else p.default * 1.5 + 0.125
     return changed
+
+
+def arguments_left_out(layer_class: type, configuration: Mapping[str, Any]) -> tuple[str, ...]:
+    """Constructor arguments that a layer's own `get_config` does not return; empty where it has its own from_config."""
+    owners = {}
+    for method in ("get_config", "from_config", "__init__"):
+        owners[method] = next((base for base in layer_class.__mro__ if method in vars(base)), object)
+    if any(owners[method].__module__.startswith("keras.") for method in ("get_config", "__init__")):
+        return ()  # Keras keeps the arguments itself
+    if not owners["from_config"].__module__.startswith("keras."):
+        return ()
+    named = [p.name for p in _parameters(vars(owners["__init__"])["__init__"])[1:] if p.kind in _BY_NAME]
+    return tuple(name for name in named if name not in configuration)
 
 
 def _named_parameters(factory: Callable[..., Any]) -> tuple[dict[str, bool], bool]:

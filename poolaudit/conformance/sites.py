@@ -13,8 +13,8 @@ from typing import Any
 
 from poolaudit.configuration import PoolConfiguration
 from poolaudit.conformance.case import Case
-from poolaudit.conformance.check import _judged
 from poolaudit.conformance.engine import Engine
+from poolaudit.conformance.judging import judge
 from poolaudit.conformance.known import explaining_entry
 from poolaudit.conformance.planning import plan
 from poolaudit.conformance.profiles import Profile, profile_named
@@ -213,7 +213,7 @@ def _tried(groups: list[_Group], profile: Profile, seed: int, on_progress: Progr
         done += 1
 
     if remote:
-        with Engine(None, profile, 2, False) as engine:
+        with Engine(None, profile, 2) as engine:
             try:
                 described = engine.describe(list(dict.fromkeys(group.subject for group in remote)))
                 ends = 0.0
@@ -227,7 +227,7 @@ def _tried(groups: list[_Group], profile: Profile, seed: int, on_progress: Progr
     ends = time.monotonic() + seconds
     for group in local:
         tell(group)
-        with _quiet_tensorflow(), Engine(group.factory, profile, 1, False) as engine:
+        with _quiet_tensorflow(), Engine(group.factory, profile, 1) as engine:
             for _, description in engine.describe([group.subject]):
                 results += _group_results(engine, group, description, profile, seed, ends)
     return results
@@ -254,7 +254,7 @@ def _group_results(
         hidden: list[Job] = []
         for job in jobs:
             case = outcomes[job].case
-            result = _judged(engine, outcomes, job, description, profile)
+            result, _ = judge(engine, outcomes, job, description, profile)
             if result.outcome is Outcome.FAILED and result.known_divergence is None and group.subject.builtin:
                 # A mixed policy computes in its half dtype, and the list names that one.
                 plain = replace(result, dtype=result.dtype.removeprefix("mixed_"))

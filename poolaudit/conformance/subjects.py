@@ -74,6 +74,15 @@ def builtin_like(kind: str, dims: int) -> Subject | None:
     return None
 
 
+def dilated_operation(kind: str, dims: int) -> tuple[Subject, ...]:
+    """`tf.nn.pool`, which alone dilates; nothing where it has not the kind."""
+    name = {"max": "MAX", "average": "AVG"}.get(kind)
+    if name is None:
+        return ()
+    home = "poolaudit.conformance.nn_operations"
+    return (Subject(f"tf.nn.pool({name})", f"{home}:dilated_{name.lower()}_pool", kind, dims, builtin=True),)
+
+
 def subject_of(layer: Any, like: str | None, dims: int | None, name: str | None = None) -> Subject:
     """Names a layer class, a factory, a `module:attribute` or a dotted path.
 

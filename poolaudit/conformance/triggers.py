@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 from poolaudit.conformance.case import Case
+from poolaudit.strategies import FLAWS
 
 
 def _window_exceeds_input(case: Case) -> bool:
@@ -20,7 +22,8 @@ def _one_adaptive_output(case: Case) -> bool:
     if configuration.layout != "adaptive" or not isinstance(configuration.output_size, tuple):
         return False
     sizes = configuration.spatial_shape(case.input_shape)
-    return 1 in configuration.output_size or 1 in sizes
+    few = any(isinstance(size, int | float) and size < 2 for size in configuration.output_size)
+    return few or 1 in sizes
 
 
 def _strides_beyond_input(case: Case) -> bool:
@@ -34,6 +37,10 @@ def _strides_beyond_input(case: Case) -> bool:
     )
 
 
+def _has_flaw(flaw: str, case: Case) -> bool:
+    return case.flaw == flaw
+
+
 TRIGGERS: dict[str, Callable[[Case], bool]] = {
     "window_exceeds_input": _window_exceeds_input,
     "one_adaptive_output": _one_adaptive_output,
@@ -41,6 +48,8 @@ TRIGGERS: dict[str, Callable[[Case], bool]] = {
     "same_padding": lambda case: case.configuration.padding == "same",
     "ties": lambda case: case.data not in ("permutation", "normal"),
     "empty_batch": lambda case: 0 in case.input_shape[:1],
+    "averages": lambda case: case.configuration.known_kind.reduction in ("average", "mixed", None),
+    **{f"flaw_{flaw}": partial(_has_flaw, flaw) for flaw in FLAWS},
 }
 """Names that entries of `known_divergences.toml` may give as `trigger`."""
 

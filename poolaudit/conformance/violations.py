@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LOWEST_FOR_INFINITY = "the lowest finite number stands for -inf"
+"""What is said of a layer that pads, or starts its maximum, as TensorFlow's kernels do."""
+
 
 class Violation(Exception):
     """The property does not hold.
@@ -27,11 +30,18 @@ class Refused(Exception):
     """
 
     def __init__(self, stage: str, error: BaseException, deliberate: bool) -> None:
-        text = str(error).strip().splitlines() or [""]
-        self.stage, self.deliberate = stage, deliberate
+        self.stage, self.error, self.deliberate = stage, error, deliberate
         self.error_name = type(error).__name__
-        self.detail = text[0][:200]
+        self.detail = _first_telling_line(str(error))[:200]
         super().__init__(f"{self.error_name} at {stage}: {self.detail}")
+
+
+def _first_telling_line(text: str) -> str:
+    """The first line, or, of an error while tracing, the one that names what happened."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()] or [""]
+    if lines[0].startswith("in user code"):
+        return next((line for line in lines[1:] if "Error: " in line), lines[0])
+    return lines[0]
 
 
 class NotApplicable(Exception):

@@ -28,7 +28,8 @@ class Job:
     """One property on one subject in one mode and dtype; `property` is "" to have the subject described.
 
     `flaw` narrows the property that demands refusals to one flaw, so that none hides another;
-    `avoid` names triggers of known divergences, cases with which are left out.
+    `avoid` names triggers of known divergences, cases with which are left out. `script` is a reproduction to run
+    instead of all this.
     """
 
     subject: Subject
@@ -40,6 +41,7 @@ class Job:
     cases: tuple[Case, ...] | None = None
     flaw: str | None = None
     avoid: tuple[str, ...] = ()
+    script: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Description:
     takes_mask: bool = False
     delegates: bool = False
     announces_dtype: bool = True
+    operations: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str | None = None
@@ -89,6 +92,7 @@ class Bench:
             announces_dtype,
             delegates_to_pooling,
             is_keras_layer,
+            operations_of,
             takes_mask,
         )
 
@@ -107,6 +111,7 @@ class Bench:
             takes_mask(loaded),
             delegates_to_pooling(loaded),
             announces_dtype(loaded),
+            () if subject.builtin else tuple(sorted(operations_of(loaded))),
             flaws_for(loaded),
             loaded.notes,
         )
@@ -129,14 +134,25 @@ def serve_jobs(connection: Connection, bench: Bench) -> None:
         except (EOFError, OSError):
             return
         try:
-            if not job.property:
-                answer: object = bench.describe(job.subject)
+            if job.script:
+                answer: object = _raised_by(job.script)
+            elif not job.property:
+                answer = bench.describe(job.subject)
             else:
                 answer = bench.run(job, lambda case: connection.send(("example", case)))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             answer = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
         connection.send(("done", answer))
+
+
+def _raised_by(script: str) -> str:
+    """Name of the exception with which a script of our own list ends; empty where it runs through."""
+    try:
+        exec(compile(script, "reproduction", "exec"), {"__name__": "__main__"})  # noqa: S102 - the list ships with us
+    except Exception as error:  # the name is the answer
+        return type(error).__name__
+    return ""
 
 
 def fork_worker(address: str, key: bytes, factory: Callable[..., Any] | None = None) -> int:

@@ -73,3 +73,75 @@ class DelegatingMax2D(keras.layers.Layer):
 
     def call(self, inputs):
         return tf.nn.max_pool(inputs, self.pool_size, self.strides, self.padding.upper())
+
+
+class KernelByAnotherName1D(keras.layers.Layer):
+    """Its window is called k."""
+
+    def __init__(self, k=3, **kwargs):
+        super().__init__(**kwargs)
+        self.k = k if isinstance(k, int) else k[0]
+
+    def call(self, inputs):
+        return keras.ops.max_pool(inputs, self.k, self.k, "valid", data_format="channels_last")
+
+
+class BinsByAnotherName1D(keras.layers.Layer):
+    """Its number of outputs is called n."""
+
+    def __init__(self, n=3, **kwargs):
+        super().__init__(**kwargs)
+        self.n = n if isinstance(n, int) else n[0]
+
+    def call(self, inputs):
+        size = inputs.shape[1]
+        bins = [inputs[:, i * size // self.n : -(-(i + 1) * size // self.n)] for i in range(self.n)]
+        return tf.stack([tf.reduce_max(one, axis=1) for one in bins], axis=1)
+
+
+class CellsOfPadding2D(keras.layers.Layer):
+    """Pads by a number of cells, as PyTorch does."""
+
+    def __init__(self, kernel_size=2, stride=2, padding=1, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def call(self, inputs):
+        pads = [[0, 0], [self.padding] * 2, [self.padding] * 2, [0, 0]]
+        padded = tf.pad(inputs, pads, constant_values=-float("inf"))
+        return tf.nn.max_pool2d(padded, self.kernel_size, self.stride, "VALID")
+
+
+class RandomFilter1D(keras.layers.Layer):
+    """A filter of random start."""
+
+    def __init__(self, pool_size=2, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = pool_size if isinstance(pool_size, int) else pool_size[0]
+
+    def build(self, input_shape):
+        self.filter = self.add_weight(name="filter", shape=(self.pool_size, input_shape[-1], 1))
+
+    def call(self, inputs):
+        return keras.ops.depthwise_conv(inputs, self.filter, self.pool_size, "valid", data_format="channels_last")
+
+
+class NeedsSizes1D(keras.layers.Layer):
+    """Computes with the number of steps."""
+
+    def call(self, inputs):
+        return tf.reduce_max(inputs[:, : inputs.shape[1] + 0], axis=1)
+
+
+class StumblesOverTheBatch1D(keras.layers.Layer):
+    """Computes with the number of items."""
+
+    def call(self, inputs):
+        return tf.reduce_max(inputs[: inputs.shape[0] + 0], axis=1)
+
+
+class AnyBatchOf8(keras.layers.Layer):
+    """Takes batches of eight."""
+
+    def call(self, inputs):
+        return tf.reduce_max(tf.reshape(inputs, (8, -1, inputs.shape[-1])), axis=1)[: 8 if len(inputs) == 8 else 0]

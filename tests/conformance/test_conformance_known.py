@@ -16,8 +16,10 @@ from poolaudit.configuration import PoolConfiguration
 from poolaudit.conformance import check_layer
 from poolaudit.conformance.case import Case
 from poolaudit.conformance.divergences_page import page
+from poolaudit.conformance.engine import Engine
 from poolaudit.conformance.kernel_sets import KERNEL_MODE, kernels_in_use, other_setting
-from poolaudit.conformance.known import KnownDivergence, explaining_entry, known_divergences, stale_entries
+from poolaudit.conformance.known import KnownDivergence, explaining_entry, known_divergences, unshown_entries
+from poolaudit.conformance.profiles import PROFILES
 from poolaudit.conformance.property import all_properties
 from poolaudit.conformance.triggers import TRIGGERS, triggered
 from poolaudit.evidence.conformance import Counterexample, PropertyResult
@@ -64,12 +66,23 @@ def test_kernels_count_by_the_process_that_ran() -> None:
     assert entry.concerns_installed(KERNEL_MODE)
 
 
-def test_what_was_tried_and_did_not_show_is_stale() -> None:
+def test_what_was_tried_and_did_not_show_is_looked_at_again() -> None:
     passed = PropertyResult("GlobalAveragePooling1D", "fully_masked", Outcome.PASSED, "eager", "float32")
-    assert "global-average-fully-masked-nan" in stale_entries((passed,))
+    assert "global-average-fully-masked-nan" in identifiers((passed,))
     shown = dataclasses.replace(passed, outcome=Outcome.FAILED, known_divergence="global-average-fully-masked-nan")
-    assert "global-average-fully-masked-nan" not in stale_entries((passed, shown))
-    assert stale_entries(()) == ()
+    assert "global-average-fully-masked-nan" not in identifiers((passed, shown))
+    assert identifiers(()) == ()
+
+
+def identifiers(results: tuple[PropertyResult, ...]) -> tuple[str, ...]:
+    return tuple(entry.identifier for entry in unshown_entries(results))
+
+
+@pytest.mark.parametrize(("script", "lives"), [("raise AssertionError", True), ("pass", False), ("1 / 0", False)])
+def test_an_entry_is_stale_where_its_reproduction_runs_through(script: str, lives: bool) -> None:
+    entry = KnownDivergence("x", "*", "*", shows="AssertionError", reproduction=script)
+    with Engine(None, PROFILES["quick"], 1) as engine:
+        assert engine.reproduces(entry) is lives
 
 
 def test_entries_are_well_formed() -> None:

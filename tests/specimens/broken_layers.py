@@ -17,6 +17,7 @@ from specimens.broken import (
     state,
 )
 from specimens.layer_specimen import LayerSpecimen
+from specimens.outsiders import broken_calls, broken_values, broken_windows
 
 BROKEN_LAYERS: tuple[LayerSpecimen, ...] = (
     *padding.SPECIMENS,
@@ -31,4 +32,7 @@ BROKEN_LAYERS: tuple[LayerSpecimen, ...] = (
     *modes.SPECIMENS,
     *adaptive.SPECIMENS,
     *refusal.SPECIMENS,
+    *broken_windows.SPECIMENS,
+    *broken_calls.SPECIMENS,
+    *broken_values.SPECIMENS,
 )

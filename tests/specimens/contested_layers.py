@@ -68,6 +68,18 @@ class ChannelMixingAttention1D(GlobalLayer):
         return tf.reduce_sum(tf.nn.softmax(scores, axis=1) * wide, axis=1, keepdims=self.keepdims)
 
 
+@serialisable
+class UnknownDataFormatIsLast1D(GlobalLayer):
+    rank = 1
+
+    def __init__(self, data_format=None, keepdims=False, **kwargs):
+        known = data_format if data_format == "channels_first" else "channels_last"
+        super().__init__(known, keepdims, **kwargs)
+
+    def pool(self, x):
+        return tf.reduce_mean(x, axis=1, keepdims=self.keepdims)
+
+
 # `slip` says what fails and `breaks` which property; the developer did nothing that the definition forbids.
 CONTESTED_LAYERS: tuple[LayerSpecimen, ...] = (
     LayerSpecimen(
@@ -101,5 +113,13 @@ CONTESTED_LAYERS: tuple[LayerSpecimen, ...] = (
         1,
         "Mixes channels by design, as a pooling of embeddings does.",
         ("channel_equivariance", "locality"),
+    ),
+    LayerSpecimen(
+        "unknown_data_format_is_last_1d",
+        UnknownDataFormatIsLast1D,
+        "global_average",
+        1,
+        "Takes any data format but 'channels_first' for channels last, as many a right layer does.",
+        ("refusal",),
     ),
 )

@@ -32,6 +32,7 @@ from specimens.layer_base import (
     sliding_windows,
 )
 from specimens.layer_specimen import LayerSpecimen
+from specimens.outsiders import sound_global, sound_windows
 
 
 @serialisable
@@ -822,4 +823,6 @@ SOUND_LAYERS: tuple[LayerSpecimen, ...] = (
     sound(LearnedStridedFilter1D, "unknown", "Channels have different filters."),
     sound(LpSum2D, "unknown", "Constants are not preserved."),
     sound(Range2D, "unknown", "Constants become 0."),
+    *sound_windows.SPECIMENS,
+    *sound_global.SPECIMENS,
 )

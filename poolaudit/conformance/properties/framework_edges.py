@@ -63,14 +63,14 @@ def _demand_empty(layer: LayerUnderTest, case: Case) -> None:
     modes=("eager", "xla", KERNEL_MODE),
     layouts=("windowed",),
     corners=largest_windows,
-    hang_seconds=6.0,
+    hang_seconds=3.0,
     builtins="*Pooling?D",
 )
 def largest_window(layer: LayerUnderTest, case: Case) -> None:
     """The largest window that 32 bits can say is the whole input, or is refused; it neither hangs nor kills.
 
     Why: a pool_size read from a file may be anything, and one request must not end the server.
-    How: SAME padding, a window of 2**31 - 1, in a child process with a limit of 6 seconds.
+    How: SAME padding, a window of 2**31 - 1, in a child process with a limit of 3 seconds.
     Do: clip the window to the input.
     False alarm: none; a correct value and a refusal are both right.
     """

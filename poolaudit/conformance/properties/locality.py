@@ -7,11 +7,11 @@ import numpy as np
 from poolaudit.configuration import PoolConfiguration
 from poolaudit.conformance.case import Case, cast
 from poolaudit.conformance.layer_under_test import LayerUnderTest
-from poolaudit.conformance.numerics import as_float64, same_values, shown
+from poolaudit.conformance.numerics import as_float64, largest_finite, same_values, shown
 from poolaudit.conformance.property import layer_property
 from poolaudit.conformance.reading import spatial_output
 from poolaudit.conformance.traits_of_layer import sums_along_axes
-from poolaudit.conformance.violations import NotApplicable, Unjudged, Violation
+from poolaudit.conformance.violations import LOWEST_FOR_INFINITY, NotApplicable, Unjudged, Violation
 from poolaudit.reference import window_membership
 from poolaudit.reference.plan import restored
 
@@ -173,4 +173,8 @@ def infinities(layer: LayerUnderTest, case: Case) -> None:
     y = as_float64(layer.value(full))
     if y.size and not bool((y == sign * np.inf).all()):
         _excuse_running_sum(layer)
-        raise Violation(shown(y), f"{sign * np.inf} everywhere", f"all cells are {sign * np.inf}")
+        told = f"all cells are {sign * np.inf}"
+        wrong = y[y != sign * np.inf]
+        if sign < 0 and bool((wrong == -largest_finite(case.input_dtype)).all()):
+            told += f" and {LOWEST_FOR_INFINITY}"
+        raise Violation(shown(y), f"{sign * np.inf} everywhere", told)

@@ -19,12 +19,36 @@ def valid_accepted(layer: LayerUnderTest, case: Case) -> None:
     """Valid settings are accepted.
 
     Why: a layer that fails for some sizes fails on the first odd image.
-    How: configurations of every corner; a refusal is accepted where it follows from a feature that the layer refuses
-        throughout (then the result is SKIPPED with that feature), and is a failure where nothing sets the case apart.
+    How: configurations of every corner, batches of 1, 2 and 3; a refusal is accepted where it follows from a feature
+        that the layer refuses throughout (then the result is SKIPPED with that feature), and is a failure where nothing
+        sets the case apart, or where another batch size is taken.
     Do: support it, or refuse the whole feature in the constructor.
     False alarm: none known.
     """
-    layer.value(case.array())
+    x = case.array()
+    try:
+        layer.value(x)
+    except Refused as refused:
+        accepted = _other_batch(layer, x) if len(x) else None
+        if accepted is None:
+            raise
+        raise Violation(
+            str(refused), f"a result, as for a batch of {accepted}", f"a batch of {len(x)} is refused"
+        ) from None
+
+
+def _other_batch(layer: LayerUnderTest, x: Any) -> int | None:
+    """A batch size that is taken where this one is refused."""
+    for batch in (1, 2, 4, 8, 16, 32, 64, 128):
+        if batch == len(x):
+            continue
+        try:
+            y = layer.value(np.resize(x, (batch, *x.shape[1:])))
+        except Refused:
+            continue
+        if y.shape[:1] == (batch,):
+            return batch
+    return None
 
 
 @layer_property("PA196", data=("ties",), modes=MODES, cost="medium", batches=(0,))
@@ -80,6 +104,8 @@ def refusal(layer: LayerUnderTest, case: Case) -> None:
         raise NotApplicable
     if case.flaw == "wrong_input_rank" and (case.configuration.layout == "any" or not known):
         raise NotApplicable
+    if case.flaw == "window_beyond_int32" and _has_weights(layer):
+        raise NotApplicable  # weights of such a window would fill the memory before anyone could refuse
     try:
         y = layer.value(x)
     except Refused:
@@ -107,6 +133,14 @@ def _as_one_number(case: Case) -> PoolConfiguration | None:
         return None
     wrong = [n for n in getattr(case.configuration, field) if n <= 0 or n != int(n)]
     return replace(case.configuration, **{field: wrong[0]}) if wrong else None
+
+
+def _has_weights(layer: LayerUnderTest) -> bool:
+    """Whether the layer makes weights from its arguments."""
+    import keras
+
+    build = getattr(layer.subject.factory, "build", None)
+    return not layer.subject.subject.builtin and build is not None and build is not keras.layers.Layer.build
 
 
 def _declares_rank(instance: Any) -> bool:

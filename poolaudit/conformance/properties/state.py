@@ -14,7 +14,7 @@ from poolaudit.conformance.case import Case, cast
 from poolaudit.conformance.layer_under_test import LayerUnderTest
 from poolaudit.conformance.numerics import as_float64, demand_bitwise, demand_same, shown
 from poolaudit.conformance.property import layer_property
-from poolaudit.conformance.signature import extra_arguments
+from poolaudit.conformance.signature import arguments_left_out, extra_arguments
 from poolaudit.conformance.violations import NotApplicable, Refused, Violation
 
 
@@ -38,6 +38,7 @@ def configuration_round_trip(layer: LayerUnderTest, case: Case) -> None:
             layer, x = turned, np.ascontiguousarray(np.moveaxis(x, -1, 1))
     _demand_extras_kept(layer)
     instance = layer.instance
+    _demand_arguments_listed(layer, instance)
     y = layer.value(x)
     layer.ran("copy = type(layer).from_config(layer.get_config())")
 
@@ -86,6 +87,18 @@ def _demand_extras_kept(layer: LayerUnderTest) -> None:
             raise Violation(
                 f"{name}={getattr(copy, name, None)!r}", f"{name}={value!r}", f"the configuration loses `{name}`"
             )
+
+
+def _demand_arguments_listed(layer: LayerUnderTest, instance: Any) -> None:
+    """An argument that get_config leaves out can never come back through the default from_config."""
+    lost = arguments_left_out(type(instance), instance.get_config())
+    if lost:
+        layer.ran("print('observed:', sorted((layer).get_config()))")
+        raise Violation(
+            f"get_config has no {', '.join(map(repr, lost))}",
+            "every argument of the constructor",
+            f"the configuration loses {', '.join(f'`{name}`' for name in lost)}",
+        )
 
 
 def _plain(value: Any) -> Any:

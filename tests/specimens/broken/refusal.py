@@ -76,18 +76,6 @@ class LargeWindowShrinks2D(WindowedLayer):
 
 
 @serialisable
-class UnknownDataFormatIsLast1D(GlobalLayer):
-    rank = 1
-
-    def __init__(self, data_format=None, keepdims=False, **kwargs):
-        known = data_format if data_format == "channels_first" else "channels_last"
-        super().__init__(known, keepdims, **kwargs)
-
-    def pool(self, x):
-        return tf.reduce_mean(x, axis=1, keepdims=self.keepdims)
-
-
-@serialisable
 class OutputSizeOfZeroAccepted2D(PoolingLayer):
     def __init__(self, output_size=1, data_format=None, **kwargs):
         super().__init__(data_format=data_format, **kwargs)
@@ -168,14 +156,6 @@ SPECIMENS = (
         "max",
         2,
         "Under VALID a window larger than the input silently shrinks to it.",
-        ("refusal",),
-    ),
-    LayerSpecimen(
-        "unknown_data_format_is_last_1d",
-        UnknownDataFormatIsLast1D,
-        "global_average",
-        1,
-        "Any data format but 'channels_first' is taken for channels last.",
         ("refusal",),
     ),
     LayerSpecimen(

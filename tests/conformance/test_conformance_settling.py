@@ -1,0 +1,116 @@
+"""What a layer is given: names, weights, sizes and limits are found out by what it does."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conformance_examples import (
+    AnyBatchOf8,
+    BinsByAnotherName1D,
+    CellsOfPadding2D,
+    KernelByAnotherName1D,
+    NeedsSizes1D,
+    RandomFilter1D,
+    StumblesOverTheBatch1D,
+)
+
+from poolaudit.configuration import PoolConfiguration
+from poolaudit.conformance.case import Case
+from poolaudit.conformance.inference import _says_nothing_else
+from poolaudit.conformance.layer_under_test import LayerUnderTest, is_deliberate
+from poolaudit.conformance.loading import LoadedSubject, load
+from poolaudit.conformance.property import all_properties
+from poolaudit.conformance.refusals import unexplained
+from poolaudit.conformance.signature import arguments_left_out
+from poolaudit.conformance.subjects import Subject
+from poolaudit.conformance.violations import Refused, Violation
+
+
+def loaded(layer: type, like: str, dims: int) -> LoadedSubject:
+    return load(Subject(layer.__name__, None, like, dims), layer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "like", "taken"),
+    [(KernelByAnotherName1D, "max", {"pool_size": "k"}), (BinsByAnotherName1D, "unknown", {"output_size": "n"})],
+)
+def test_a_size_by_another_name_is_told_by_what_it_does(layer: type, like: str, taken: dict[str, str]) -> None:
+    assert loaded(layer, like, 1).taken.items() >= taken.items()
+
+
+def test_a_number_of_padded_cells_is_not_the_fields_padding() -> None:
+    subject = loaded(CellsOfPadding2D, "max", 2)
+    assert "padding" not in subject.taken
+    assert subject.fixed["padding"] == ((1, 1), (1, 1))
+
+
+def test_compared_layers_have_the_same_weights() -> None:
+    configuration = PoolConfiguration("unknown", 1, window=(2,))
+    case = Case(configuration, (2, 6, 3), "normal", 1)
+    layer = LayerUnderTest(loaded(RandomFilter1D, "unknown", 1), case)
+    assert np.array_equal(layer.value(case.array()), layer.another().value(case.array()))
+
+
+def test_unknown_sizes_are_a_limit_and_an_unknown_batch_is_a_slip() -> None:
+    case = Case(PoolConfiguration("global_max", 1), (2, 6, 3), "normal", 1)
+    outcomes = {}
+    for made in (NeedsSizes1D, StumblesOverTheBatch1D):
+        with pytest.raises(Refused) as refused:
+            LayerUnderTest(loaded(made, "global_max", 1), case, "graph_unknown_sizes").value(case.array())
+        outcomes[made.__name__] = refused.value.deliberate
+    assert outcomes == {"NeedsSizes1D": True, "StumblesOverTheBatch1D": False}
+
+
+def test_one_batch_size_only_is_a_failure() -> None:
+    case = Case(PoolConfiguration("global_max", 1), (2, 6, 3), "normal", 1)
+    layer = LayerUnderTest(loaded(AnyBatchOf8, "global_max", 1), case)
+    with pytest.raises(Violation, match="a batch of 2 is refused") as found:
+        all_properties().get("valid_accepted").statement(layer, case)
+    assert found.value.expected == "a result, as for a batch of 8"
+
+
+def test_dilation_under_same_may_be_refused() -> None:
+    plain = PoolConfiguration("max", 1, window=(2,), strides=(1,))
+    same = PoolConfiguration("max", 1, window=(2,), strides=(1,), padding="same")
+    dilated = PoolConfiguration("max", 1, window=(2,), strides=(1,), dilation=(2,))
+    both = PoolConfiguration("max", 1, window=(2,), strides=(1,), padding="same", dilation=(2,))
+    accepted = [Case(one, (1, 6, 1)) for one in (plain, same, dilated)]
+    refusal = Refused("call", ValueError("not implemented"), True)
+    assert unexplained(accepted, [(Case(both, (1, 6, 1)), refusal)]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "deliberate"),
+    [
+        ("the window does not fit", True),
+        ("Input to reshape is a tensor with 12 values, but the requested shape has 8", False),
+        ("cannot compute Mul as input #1 was expected to be a half tensor but is a float tensor", False),
+    ],
+)
+def test_arithmetic_gone_wrong_is_no_refusal(text: str, deliberate: bool) -> None:
+    assert is_deliberate(tf.errors.InvalidArgumentError(None, None, text)) is deliberate
+
+
+@pytest.mark.parametrize(("name", "plain"), [("MyMaxPool2D", True), ("GeMPooling", True), ("TopThreeMean1D", False)])
+def test_a_name_with_words_of_its_own_claims_no_kind(name: str, plain: bool) -> None:
+    assert _says_nothing_else(name) is plain
+
+
+def test_an_argument_that_get_config_leaves_out_is_named() -> None:
+    class Forgetful(keras.layers.Layer):
+        def __init__(self, method="max", **kwargs):
+            super().__init__(**kwargs)
+            self.method = method
+
+        def get_config(self):
+            return super().get_config()
+
+    class Automatic(keras.layers.Layer):
+        def __init__(self, method="max", **kwargs):
+            super().__init__(**kwargs)
+            self.method = method
+
+    assert arguments_left_out(Forgetful, Forgetful().get_config()) == ("method",)
+    assert arguments_left_out(Automatic, Automatic().get_config()) == ()
