@@ -88,7 +88,8 @@ def _candidates(
     # All sites at once tell most where there are many; one site at a time where there are few.
     several = [v for v in chosen if v.sites == (ALL,)]
     single = [v for v in chosen if v.sites != (ALL,)]
-    return [*single, *several][:MOST_CHOSEN] if len(single) <= MOST_CHOSEN - 2 else [*several, *single][:MOST_CHOSEN]
+    ordered = [*single, *several] if len(single) <= MOST_CHOSEN - 2 else [*several, *single]
+    return [*ordered[:MOST_CHOSEN]]
 
 
 def _arm(

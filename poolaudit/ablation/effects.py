@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from poolaudit.ablation.measures import COLLAPSED, DEAD, LEARNED, MATCHED, TrialMeasures
@@ -86,9 +87,28 @@ def difference(variant: Arm, baseline: Arm, pairing: Pairing, metric: str) -> Cr
     support = min(min(v.metrics[metric].support, b.metrics[metric].support) for v, b in pairs)
     from_validation = 0.0
     if metric == MATCHED:
-        drawn = np.mean([v.matched_draws - b.matched_draws for v, b in pairs], axis=0)
-        from_validation = float(drawn.var(ddof=1)) if len(drawn) > 1 else 0.0
+        from_validation = _from_validation(np.stack([v.matched_draws - b.matched_draws for v, b in pairs]))
     return crossed_difference(differences, influences, support, other_variance=from_validation)
+
+
+def _from_validation(drawn: npt.NDArray[np.float64]) -> float:
+    """Variance of the mean difference that the choice of validation items brings, whatever the seeds.
+
+    Args:
+        drawn: Difference by seed for each draw of validation items, shape (seeds, draws). What the draws do to single
+            seeds is part of the seeds' spread already, and is taken off.
+    """
+    seeds, draws = drawn.shape
+    if draws < 2:
+        return 0.0
+    by_draw = drawn.mean(axis=0)
+    total = float(by_draw.var(ddof=1))
+    if seeds < 2:
+        return total
+    own = drawn - by_draw
+    own = own - own.mean(axis=1, keepdims=True)
+    interaction = float((own**2).sum()) / ((draws - 1) * seeds * (seeds - 1))
+    return float(max(0.0, total - interaction))
 
 
 def swap_difference(variant: TrialMeasures, baseline: TrialMeasures, metric: str, confidence: float) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ LEARNED, COLLAPSED, DEAD, DIVERGED, FAILED = "learned", "collapsed", "dead", "di
 # A precision of exactly 0.85 must count as reaching 0.85 although 0.85 is no binary fraction.
 _ROUNDING = 1e-9
 _CONSTANT = 1e-4
+_ABOVE_GUESSING, _STEP, _WORTH_COMPARING = 0.25, 0.05, 0.2
 _CHUNK_VALUES = 4_000_000
 
 
@@ -113,15 +115,51 @@ def decide(probabilities: Floats) -> Labels:
     return np.asarray(probabilities.argmax(axis=1), np.int64)
 
 
-def shipped_precision(validation: Floats, question: Question) -> float:
-    """Precision on the validation items at the decisions as shipped, averaged over the classes of interest."""
+def choose_precision(validations: Sequence[Floats], question: Question, good: float) -> float:
+    """The precision at which recall is compared, from the baseline's trials on the validation items.
+
+    The baseline's own precision as shipped, but no more than the policy calls good: beyond that the threshold hangs on
+    the one or two highest-scoring negatives. And no less than a quarter of the way from the share of the class to 1: at
+    a precision that blind guessing reaches, every model has a recall of 1. In between it is lowered until the baseline
+    finds a fifth of the class, so that there is something to compare.
+
+    Args:
+        validations: Probabilities (n, classes) of each trial.
+        question: With validation labels.
+        good: What the policy calls a good precision.
+    """
+    labels = question.validation_labels
+    assert labels is not None
+    alive = [v for v in validations if any(np.ptp(v[:, target]) >= _CONSTANT for target in question.targets)]
+    validations = alive or validations
+    shares = [float(np.mean(labels == target)) for target in question.targets]
+    lowest = float(np.mean(shares)) + _ABOVE_GUESSING * (1 - float(np.mean(shares)))
+    shipped = [value for v in validations if np.isfinite(value := _shipped_precision(v, question))]
+    precision = max(lowest, min(good, float(np.median(shipped)) if shipped else good))
+    while precision - _STEP > lowest and _held_recall(validations, question, precision) < _WORTH_COMPARING:
+        precision -= _STEP
+    return precision
+
+
+def _shipped_precision(validation: Floats, question: Question) -> float:
     assert question.validation_labels is not None
     predicted = decide(validation)
-    values = [
-        influence.precision(question.validation_labels == target, predicted == target).value
-        for target in question.targets
-    ]
-    return float(np.mean(values))
+    labels = question.validation_labels
+    return float(np.mean([influence.precision(labels == t, predicted == t).value for t in question.targets]))
+
+
+def _held_recall(validations: Sequence[Floats], question: Question, precision: float) -> float:
+    """Median over the trials of the recall on the validation items at this precision."""
+    labels = question.validation_labels
+    assert labels is not None
+    recalls = []
+    for probabilities in validations:
+        parts = []
+        for target in question.targets:
+            scores, truth = np.ascontiguousarray(probabilities[:, target]), labels == target
+            parts.append(influence.recall(truth, scores >= choose_threshold(scores, truth, precision)).value)
+        recalls.append(float(np.mean(parts)))
+    return float(np.median(recalls)) if recalls else 0.0
 
 
 def choose_threshold(scores: Floats, truth: Mask, wanted: float) -> float:

@@ -17,10 +17,11 @@ from poolaudit.statistics.power import chance_to_decide
 from poolaudit.statistics.sequential import holm_levels, looks_taken, nominal_levels
 
 BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
-FIRST_LOOK = 3
+FIRST_LOOK = 4
 # A variant that would be decided with less than this chance at the end of the plan gets no further seeds.
 FUTILE = 0.05
 _FEWEST_BEFORE_FUTILE = 4
+_FEWEST_BEFORE_HOPELESS = 6
 
 # The paired difference of a variant when so many seeds were trained of it; None where no pair of seeds learned.
 Measure = Callable[[str, int], "Crossed | None"]
@@ -179,7 +180,8 @@ def _stopped(standing: Standing, rules: Rules) -> Standing:
         return replace(standing, stopped="planned")
     difference = standing.difference
     if difference is None:
-        return standing
+        # Where neither arm learns, further seeds will hardly bring pairs that do.
+        return replace(standing, stopped="futile") if standing.seeds >= _FEWEST_BEFORE_HOPELESS else standing
     if standing.decision in (WORSE, EQUIVALENT) or (standing.decision == BETTER and standing.matters):
         return replace(standing, stopped="decided")
     if standing.decision == BETTER:

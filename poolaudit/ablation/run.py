@@ -19,9 +19,9 @@ from poolaudit.ablation.measures import (
     MOST_CLASSES,
     Question,
     TrialMeasures,
+    choose_precision,
     draw_validation,
     measure_trial,
-    shipped_precision,
     unmeasured,
 )
 from poolaudit.ablation.race import Rules
@@ -230,18 +230,11 @@ def _probabilities(raw: Any, head: Head) -> Any:
 
 
 def _matched_precision(validations: list[Any], run: _Run) -> float | None:
-    """The baseline's own precision on the validation items, but no more than the policy calls good.
-
-    Beyond that the threshold hangs on the one or two highest-scoring negatives; an under-confident baseline has a
-    precision near 1 at a recall near 0, and matching that would compare noise.
-    """
+    """The precision that all arms are compared at; None where there is nothing to choose thresholds on."""
+    finite = [held for held in validations if np.isfinite(held).all()]
     if not validations or len(run.targets) > MOST_CLASSES:
         return None
-    question = _question(run, None)
-    reached = [shipped_precision(held, question) for held in validations if np.isfinite(held).all()]
-    defined = [value for value in reached if np.isfinite(value)]
-    best = run.policy.good_precision
-    return min(best, max(0.05, float(np.median(defined)))) if defined else best
+    return choose_precision(finite, _question(run, None), run.policy.good_precision)
 
 
 def _trials(run: _Run, arms: Arms, found: Findings) -> None:

@@ -45,7 +45,7 @@ def _ablate(
     depth: Annotated[
         str, typer.Option("--depth", help="swap (no training), recalibrated, or retrained.")
     ] = "retrained",
-    seeds: Annotated[int, typer.Option("--seeds", min=3, help="Seeds a variant gets at most.")] = 8,
+    seeds: Annotated[int, typer.Option("--seeds", min=3, help="Seeds a variant gets at most.")] = 10,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Epochs of a trial. [default: the recipe's, or 20]")
     ] = None,
@@ -141,7 +141,8 @@ def _table(ablation: AblationEvidence) -> str:
         lines.append(f" {symbol} {arm.name:<34} {change:<40} {seeds:>6} {count:>12}")
     if ablation.depth == "retrained":
         lines.append(
-            f"\n {ablation.trainings} trainings of {ablation.full_grid} in a full grid; + better, - worse, = equivalent "
+            f"\n {ablation.trainings} trainings of {ablation.full_grid} in a full grid. + better, - worse, "
+            "= equivalent "
             f"within {ablation.smallest_effect:g}, ? undecided, all corrected for {ablation.hypotheses} comparisons."
         )
     else:

@@ -30,7 +30,7 @@ def not_retrained(evidence: Evidence) -> Judgement | None:
     if ablation.depth != RETRAINED:
         return Judgement(
             Outcome.SKIPPED,
-            "No variant was retrained: exchanging the pooling under trained weights shows how sensitive they are to it, "
+            "No variant was retrained: exchanging pooling under trained weights shows how sensitive they are to it, "
             "not what a model trained with other pooling would find. Run `poolaudit ablate` with training data.",
             swap_facts(ablation),
         )

@@ -1,4 +1,4 @@
-"""The experiment itself: seeds that never learned, variants that changed nothing, comparisons that could show nothing."""
+"""The experiment itself: seeds that never learned, variants that change nothing, comparisons without power."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
         Averaged in, one collapsed seed passes for an effect of the pooling.
     How: A trial counts as collapsed where its scores rank the class of interest no better than chance, as dead where it
         gives the same answer for every item, as diverged where it ends in NaN. All are counted and none enters an
-        effect. Any of them in the baseline fails; it is a minor finding where they are at most a fifth of its trials, or
-        stand in variants alone.
+        effect. Any of them in the baseline fails; it is a minor finding where they are at most a fifth of its trials,
+        or stand in variants alone.
     Do: Lower the learning rate, warm it up, change the start weights or add normalisation until every seed learns.
-    False alarm: The pooling itself leaves nothing to learn from: then the arm collapses with every seed, and PA350 tells.
+    False alarm: The pooling itself leaves nothing to learn from: then the arm collapses with every seed (PA350).
     """
     skipped = not_retrained(evidence)
     if skipped is not None:
@@ -63,8 +63,8 @@ def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
 def every_variant_changes_the_model(evidence: Evidence, policy: Policy) -> Judgement:
     """Every variant changes the model.
 
-    Why: An ablation that silently ablates nothing (a misspelt layer, a window of 1) trains the baseline twice and reports
-        an effect of zero.
+    Why: An ablation that silently ablates nothing (a misspelt layer, a window of 1) trains the baseline twice and
+        reports an effect of zero.
     How: Each variant's graph is compared with the baseline's, and its outputs bit by bit. A variant that equals the
         baseline is refused and listed here; it never becomes an effect.
     Do: Name another site or action; PA354 says whether the pooling at that site does nothing.
@@ -94,8 +94,8 @@ def the_comparison_could_show_what_matters(evidence: Evidence, policy: Policy) -
     """The comparison could show what matters.
 
     Why: "No difference was found" is no news where no difference could have been found.
-    How: For every variant that is neither better, worse nor equivalent, the smallest true difference that seeds and test
-        items would have shown with 80 % power is held against `smallest_effect`.
+    How: For every variant that is neither better, worse nor equivalent, the smallest true difference that seeds and
+        test items would have shown with 80 % power is held against `smallest_effect`.
     Do: Add seeds where seeds are what is missing, test items of the class of interest where those are; each undecided
         variant says which.
     False alarm: A difference of `smallest_effect` does not matter for this release; raise it in the policy.
@@ -115,7 +115,7 @@ def the_comparison_could_show_what_matters(evidence: Evidence, policy: Policy) -
     told = f"; they would have shown a difference of {max(known):.2f} or more" if known else ""
     return Judgement(
         Outcome.FAILED,
-        f"{len(weak)} of {len(compared)} comparisons are undecided, and {policy.smallest_effect:g} is what matters{told}.",
+        f"{len(weak)} of {len(compared)} comparisons are undecided; {policy.smallest_effect:g} is what matters{told}.",
         tuple(Fact(arm.name, _undecided(arm)) for arm in weak),
         "The seeds or test items named in the evidence.",
     )
@@ -160,8 +160,8 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
     Why: What holds for a baseline that was trained for fewer epochs, or otherwise than the model that ships, need not
         hold for that model.
     How: Average precision of the shipped model is held against the interval in which one more training of the baseline
-        would fall (prediction interval, Student's t, at the policy's confidence). Fails where it lies above that interval
-        by more than `smallest_effect`.
+        would fall (prediction interval, Student's t, at the policy's confidence). Fails where it lies above that
+        interval by more than `smallest_effect`.
     Do: Train the trials as the model was trained: --epochs, --batch-size, or a recipe with its own training code.
     False alarm: The shipped model was picked as the best of very many trainings, or saw the test items (PA4xx).
     """

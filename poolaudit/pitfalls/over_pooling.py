@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
@@ -47,8 +48,8 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
         gain that stays below `smallest_effect` passes; what is open is undecided.
     Do: Take the weaker variant named here, or the one with the better trade of recall against latency in the table of
         variants; retrain and audit it again.
-    False alarm: The trials were trained too briefly or otherwise than the model that ships (PA505 compares them), so the
-        strongly pooled baseline alone lags behind.
+    False alarm: The trials were trained too briefly or otherwise than the model that ships (PA505 compares them), so
+        the strongly pooled baseline alone lags behind.
     """
     skipped = not_retrained(evidence)
     if skipped is not None:
@@ -71,7 +72,7 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
             Outcome.FAILED,
             f"The pooling costs recall: {best.arm.name!r} finds {100 * gain:.0f} percentage points more of "
             f"{class_words(ablation)} {_at(ablation)}{how}. Threshold, capacity and collapsed seeds do not explain it.",
-            (*best.facts, *dose, *_static(evidence)),
+            (*best.facts, *dose, *_static(evidence, recovers=True)),
             f"Pooling as in {best.arm.name!r}, retrained and audited again.",
         )
     still_open = [case for case in cases if case.state == OPEN]
@@ -87,7 +88,7 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
         Outcome.PASSED,
         f"No variant with weaker pooling gains more than {policy.smallest_effect:g} in "
         f"{METRIC_NAMES[ablation.primary]}, or the gain has another cause ({cases[0].why}).",
-        (*(fact for case in cases[:4] for fact in case.facts[:2]), *dose),
+        (*(fact for case in cases[:4] for fact in case.facts[:2]), *dose, *_static(evidence, recovers=False)),
     )
 
 
@@ -132,9 +133,11 @@ def _case(ablation: AblationEvidence, arm: ArmEvidence, policy: Policy) -> _Case
     """Is the gain shown, and does anything but the pooling explain it?"""
     facts = arm_facts(ablation, arm)
     state, why = _gain_shown(arm, policy)
+    ranking = arm.effect("average_precision")
+    if state == REFUTED and ranking is not None and (ranking.estimate.low or 0.0) > policy.smallest_effect:
+        return _Case(arm, OPEN, "average precision rises, although recall at this one precision does not", facts)
     if state != PROVEN:
         return _Case(arm, state, why, facts)
-    ranking = arm.effect("average_precision")
     if ranking is None or ranking.estimate.low is None:
         return _Case(arm, OPEN, "average precision, which would rule out a mere threshold, is not known", facts)
     if ranking.estimate.high is not None and ranking.estimate.high <= 0:
@@ -208,14 +211,26 @@ def _dose_response(ablation: AblationEvidence) -> tuple[Fact, ...]:
     doses.sort(key=lambda entry: -entry[0])
     text = "; ".join(f"{dose:g}: {gain:+.3f} ({name})" for dose, gain, name in doses)
     gains = [gain for _, gain, _ in doses]
-    rising = all(later >= earlier - ablation.smallest_effect for earlier, later in zip(gains, gains[1:], strict=False))
+    rising = all(later >= earlier - ablation.smallest_effect for earlier, later in itertools.pairwise(gains))
     shape = "the less downsampling, the more is found" if rising else "not in step with the downsampling"
     return (Fact("Dose and response (total downsampling: change)", f"{text}: {shape}"),)
 
 
-def _static(evidence: Evidence) -> tuple[Fact, ...]:
+def _static(evidence: Evidence, *, recovers: bool) -> tuple[Fact, ...]:
+    """What the network's geometry says to it: whether one step of the last map is wider than what is looked for."""
     geometry = evidence.geometry
-    if geometry is None:
+    if geometry is None or geometry.feature_size is None:
         return ()
-    strided = [site.name for site in geometry.sites if site.strides is not None and max(site.strides) > 1]
-    return (Fact("Pooling sites that skip positions", ", ".join(strided) or "none"),)
+    last = next((layer for layer in geometry.layers if layer.name == geometry.last_map), None)
+    strides = [field.stride for field in last.fields if field.stride is not None] if last is not None else []
+    if not strides:
+        return ()
+    skips = max(strides) > geometry.feature_size
+    agreement = "agrees" if skips == recovers else "disagrees"
+    return (
+        Fact(
+            "Geometry",
+            f"{agreement}: the smallest feature measures {geometry.feature_size:g} cells and the last map steps by "
+            f"{max(strides):g}",
+        ),
+    )

@@ -22,8 +22,8 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
         may help precision. Whether that holds depends on the data: a faint, wide feature is averaged up, a small bright
         one is averaged away.
     How: Max pooling is exchanged for average pooling, or the other way round, retrained over several seeds and compared
-        by recall at matched precision, as in PA350. It fails where the other kind gains more than `smallest_effect` with
-        the whole corrected interval and average precision rises as well. The change of precision stands beside it.
+        by recall at matched precision, as in PA350. It fails where the other kind gains more than `smallest_effect`
+        with the whole corrected interval and average precision rises as well. The change of precision stands beside it.
     Do: Exchange the kind of pooling at the sites named here, retrain and audit again.
     False alarm: As for PA350: trials that were trained otherwise than the model that ships.
     """
@@ -41,8 +41,8 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
         arm = max(better, key=lambda a: a.comparison.beyond_low or 0.0 if a.comparison else 0.0)
         return Judgement(
             Outcome.FAILED,
-            f"{arm.kind.capitalize()} pooling as in {arm.name!r} finds more than the {_OTHER[arm.kind]} pooling of this "
-            f"model. {_saying(arms)}",
+            f"{arm.kind.capitalize()} pooling as in {arm.name!r} finds more than this model's "
+            f"{_OTHER[arm.kind]} pooling. {_saying(arms)}",
             facts,
             f"{arm.kind.capitalize()} pooling as in {arm.name!r}.",
         )
@@ -61,7 +61,7 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
 def every_pooling_changes_the_outcome(evidence: Evidence, policy: Policy) -> Judgement:
     """Every pooling changes the outcome.
 
-    Why: Pooling that changes nothing is a leftover or a mistake: a window of 1, or a map that was one cell wide already.
+    Why: Pooling that changes nothing is a leftover or a mistake: a window of 1, a map that was one cell wide already.
     How: A variant that exchanges or removes the pooling at a site, and whose outputs on the test items equal the
         baseline's bit by bit, shows that this pooling does nothing.
     Do: Remove the layer, or give it the window it was meant to have.
@@ -113,7 +113,7 @@ def accuracy_and_recall_agree_on_the_variants(evidence: Evidence, policy: Policy
         assert recall is not None
         return Judgement(
             Outcome.FAILED,
-            f"{arm.name!r} wins on accuracy ({points(accuracy.estimate)}) and loses recall ({points(recall.estimate)}): "
+            f"{arm.name!r} wins on accuracy ({points(accuracy.estimate)}), loses recall ({points(recall.estimate)}): "
             "whoever chooses by accuracy releases the model that misses more.",
             tuple(
                 Fact(f"{a.name}: change of {m}", points(e.estimate))

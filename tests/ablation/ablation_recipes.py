@@ -84,3 +84,10 @@ def _die_always(model: Any, x: Any, y: Any, seed: int) -> None:
 
 dying_always = Recipe(build, _die_always)
 not_a_recipe = 3
+
+
+def _over_pooled() -> Any:
+    return build(8, 0.0)
+
+
+over_pooled = Recipe(_over_pooled, epochs=5)

@@ -28,7 +28,7 @@ def made(rng: np.random.Generator, seeds: int, seed_sd: float, item_sd: float, n
         + rng.normal(0, noise_sd, (seeds, ITEMS))
     )
     means = values.mean(axis=1)
-    return crossed_difference(means, (values - means[:, None]) / ITEMS, ITEMS, scale=0.0)
+    return crossed_difference(means, (values - means[:, None]) / ITEMS, ITEMS, scale=0.0, prior_deviation=0.0)
 
 
 def test_components_are_found_again() -> None:

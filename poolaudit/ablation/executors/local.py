@@ -1,12 +1,13 @@
 """Trials in worker processes on this machine.
 
 Workers are started afresh (never forked: TensorFlow does not survive it), each with its share of the cores. One that
-dies is replaced and its trial goes on from its last epoch; one that has grown beyond its share of the memory is replaced
-between trials.
+dies is replaced and its trial goes on from its last epoch; one that has grown beyond its share of the memory is
+replaced between trials.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -119,7 +120,7 @@ class LocalExecutor:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONPATH": os.pathsep.join(search_path()),
         }
-        log = tempfile.TemporaryFile()
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the worker ends
         module = "poolaudit.ablation.executors.worker"
         process = subprocess.Popen(
             [sys.executable, "-m", module, str(command_read), str(answer_write), str(self.store.folder.resolve())],
@@ -197,10 +198,8 @@ class LocalExecutor:
         if worker.process.poll() is None:
             worker.process.kill()
         worker.process.wait()
-        try:
+        with contextlib.suppress(OSError):
             worker.commands.close()
-        except OSError:
-            pass
         if worker.answers >= 0:
             os.close(worker.answers)
             worker.answers = -1

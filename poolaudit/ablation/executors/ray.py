@@ -1,4 +1,4 @@
-"""Trials on a Ray cluster: each a task with its resources, retried where its node dies; results return to the one store.
+"""Trials on a Ray cluster: a task each, retried where its node dies; results return to the one store.
 
 The cluster is the one that RAY_ADDRESS names or this machine belongs to; without any, Ray starts one here. Nodes need
 poolaudit installed and, for a recipe, its module. Data and model travel once into Ray's object store.

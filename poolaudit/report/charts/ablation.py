@@ -55,9 +55,9 @@ def forest(ablation: AblationEvidence) -> Chart | None:
         "ablation-effects",
         "What other pooling does to recall",
         (
-            f"Variant minus baseline, paired by seed and test item (n = {ablation.support:,} of the class). Thick: 95 % "
-            f"interval of the one comparison. Thin: corrected for {ablation.hypotheses} comparisons and all looks; it "
-            f"decides. Grey band: differences below {margin:g}, which do not matter."
+            f"Variant minus baseline, paired by seed and test item (n = {ablation.support:,} of the class). Thick: "
+            f"95 % interval of the one comparison. Thin: corrected for {ablation.hypotheses} comparisons and looks: "
+            f"it decides. Grey band: differences below {margin:g}, which do not matter."
             if trained
             else "Variant minus baseline with the trained weights, nothing retrained: sensitivity. The interval covers "
             "test items only."

@@ -29,15 +29,15 @@ def _statements(ablation: AblationEvidence) -> tuple[str, ...]:
     if ablation.depth == "retrained":
         training = ablation.training
         text = (
-            f"{len(ablation.variants)} variants, {ablation.trainings} trainings of the {ablation.full_grid} that a full "
-            f"grid of {ablation.planned_seeds} seeds would take"
+            f"{len(ablation.variants)} variants, {ablation.trainings} trainings of the {ablation.full_grid} that a "
+            f"full grid of {ablation.planned_seeds} seeds would take"
         )
         text += "; the time budget ended the race" if ablation.stopped == "budget" else ""
         texts.append(f"{text}. Each was trained {training.statement}." if training else f"{text}.")
         if ablation.matched_precision is not None and training is not None:
             texts.append(
                 f"Thresholds are chosen on {training.validation_from} ({training.validation_items:,} items) so that "
-                f"precision reaches {ablation.matched_precision:.2f}; recall is compared there, because at a fixed 0.5 a "
+                f"precision reaches {ablation.matched_precision:.2f}; recall is compared there, because at 0.5 a "
                 "merely under-confident model looks blind."
             )
         if ablation.detectable_before is not None:
