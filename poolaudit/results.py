@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 from poolaudit import requirements
 from poolaudit.evidence.ablation import AblationEvidence
@@ -15,6 +16,7 @@ from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
 
 SCHEMA_VERSION = 1
+Scope = Literal["audit", "geometry", "conformance", "ablation", "leakage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class AuditResult:
     evidence: Evidence
     policy: Policy
     provenance: Provenance
-    scope: str = "audit"
+    scope: Scope = "audit"
     accepted: tuple[Acceptance, ...] = ()
 
     def acceptance_of(self, finding: Finding) -> Acceptance | None:

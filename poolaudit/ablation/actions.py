@@ -106,6 +106,8 @@ def _stronger(site: PoolingSite) -> Any:
     window, strides = _plain(site)
     if max(strides) > 1:
         return _strengthened(site, 2)
+    if max(window) == 1:
+        raise RefusedAction("its window and stride are 1: it does nothing")
     return _pooling(_plain_name(site), site, pool_size=tuple(size + 2 if size > 1 else size for size in window))
 
 

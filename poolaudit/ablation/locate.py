@@ -85,6 +85,8 @@ def _flattens(model: Any) -> list[LocatedSite]:
         if type(call.operation).__name__ != "Flatten" or len(call.node.input_tensors) != 1:
             continue
         source, result = tuple(call.node.input_tensors[0].shape), tuple(call.node.outputs[0].shape)
+        if call.repeated:
+            source, result = (source[0], *source[2:]), (result[0], *result[2:])
         if 3 <= len(source) <= 5:
             data_format = getattr(call.operation, "data_format", None)
             site = PoolingSite(

@@ -17,12 +17,14 @@ class PlannedCall:
         operation: The layer or operation.
         occurrence: 0 for the first call of this object, counted over the whole model.
         inner: What a nested functional model, or the layer that a TimeDistributed repeats, does.
+        repeated: Whether a TimeDistributed makes the call: the node is its, with an axis of steps.
     """
 
     node: Any
     operation: Any
     occurrence: int
     inner: PlannedModel | PlannedCall | None = None
+    repeated: bool = False
 
 
 @dataclass(eq=False)
@@ -84,6 +86,7 @@ def _call(node: Any, operation: Any, counts: Counter[int]) -> PlannedCall:
     counts[id(operation)] += 1
     if repeats_a_layer(operation):
         call.inner = _call(node, operation.layer, counts)
+        call.inner.repeated = True
     elif graph_of(operation) is not None:
         call.inner = _planned(operation, counts)
     return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from poolaudit.ablation.copies import copied_layer, replaced_copy, shell_copy
 from poolaudit.ablation.plan import PlannedCall, PlannedModel, graph_of, walk
 from poolaudit.ablation.refusals import RefusedAction
 from poolaudit.subject.memory import memory_limit_bytes
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Rebuild:
         if isinstance(call.inner, PlannedModel):
             return self._nested(call.inner, _flat(arguments), _joined(path, operation))
         if call.inner is not None and self._touched(call):
-            return self._repeated(call, arguments, _joined(path, operation))
+            return self._repeated(call.inner, operation, arguments, _joined(path, operation))
         if not isinstance(operation, keras.Layer):
             return shell_copy(operation)
         if id(operation) not in self._layers:
@@ -140,17 +143,17 @@ class Rebuild:
             self._models[key] = self.model(plan, sources, path)
         return self._models[key]
 
-    def _repeated(self, call: PlannedCall, arguments: Any, path: str) -> Any:
+    def _repeated(self, repeated: PlannedCall, operation: Any, arguments: Any, path: str) -> Any:
         """A TimeDistributed around a changed layer or model."""
         import keras
 
-        inner, operation = call.inner, call.operation
         source = _flat(arguments)[0]
         step = keras.KerasTensor((source.shape[0], *source.shape[2:]), dtype=source.dtype)
-        if isinstance(inner, PlannedModel):
-            layer = self._nested(inner, [step], f"{path}/{inner.model.name}")
-        elif inner is not None and (id(inner.operation), inner.occurrence) in self.edits.calls:
-            layer = self._replacement((id(inner.operation), inner.occurrence), inner.operation, [step], path)
+        key = (id(repeated.operation), repeated.occurrence)
+        if key in self.edits.calls:
+            layer = self._replacement(key, repeated.operation, [step], path)
+        elif isinstance(repeated.inner, PlannedModel):
+            layer = self._nested(repeated.inner, [step], _joined(path, repeated.operation))
         else:
             raise RefusedAction(f"what {operation.name!r} repeats cannot be exchanged")
         return type(operation)(layer, name=operation.name, dtype=operation.dtype_policy)
@@ -203,12 +206,9 @@ class Rebuild:
         return found
 
     def _touched(self, call: PlannedCall) -> bool:
-        inner = call.inner
-        if isinstance(inner, PlannedModel):
-            return True
-        return inner is not None and (
-            (id(inner.operation), inner.occurrence) in self.edits.calls or self._touched(inner)
-        )
+        """Whether something inside a call is replaced."""
+        inside = walk(PlannedModel(None, [call]))
+        return any((id(each.operation), each.occurrence) in self.edits.calls for _, each in inside)
 
     def _is_replaced(self, call: PlannedCall) -> bool:
         inner: Any = call
@@ -254,7 +254,8 @@ def _called(operation: Any, arguments: Any, keywords: Any, known: list[Any] | No
         raise
     except Exception as error:  # shape errors arrive as ValueError, TypeError, or as the layer's own
         shapes = ", ".join(str(tuple(t.shape)) for t in _flat((arguments, keywords)) if hasattr(t, "shape"))
-        lines = [line.strip() for line in str(error).splitlines() if line.strip() and "encountered when" not in line]
+        text = _COLOURS.sub("", str(error))
+        lines = [line.strip() for line in text.splitlines() if line.strip() and "encountered when" not in line]
         first = lines[0] if lines else type(error).__name__
         raise RefusedAction(
             f"{operation.name!r} ({type(operation).__name__}) does not take inputs of shape {shapes}: {first[:200]}"

@@ -161,8 +161,9 @@ def differ(ours: Any, theirs: Any) -> bool:
     """Whether two tensors differ by more than the rounding of two ways to compute the same."""
     if tuple(ours.shape) != tuple(theirs.shape):
         return True
+    dtype = theirs.dtype if isinstance(theirs, np.ndarray) else np.dtype(theirs.dtype.as_numpy_dtype)
     # NumPy does not know the limits of bfloat16.
-    epsilon = {"float16": 1e-3, "bfloat16": 8e-3, "float64": 2.3e-16}.get(str(theirs.dtype.name), 1.2e-7)
+    epsilon = {"float16": 1e-3, "bfloat16": 8e-3, "float64": 2.3e-16}.get(dtype.name, 1.2e-7)
     a, b = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
     largest = float(np.max(np.abs(b), initial=0.0))
     return not bool(np.all(np.abs(a - b) <= _ROUNDINGS * epsilon * largest))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from poolaudit.ablation.execution import NotStepwise, StepwiseModel
@@ -17,7 +16,7 @@ from poolaudit.ablation.opaque import edits_inside, has_open_calls
 from poolaudit.ablation.plan import planned
 from poolaudit.ablation.recalibration import Progress, Recalibration, recalibrate
 from poolaudit.ablation.refusals import RefusedAction, VariantImpossible, VariantUnchanged
-from poolaudit.ablation.stepwise_swap import Swap, swap_step_by_step
+from poolaudit.ablation.stepwise_swap import Swap, differ, swap_step_by_step
 from poolaudit.ablation.surgery import BuiltVariant, build_variant
 from poolaudit.ablation.variants import ACTIONS, Variant, replacements_for
 from poolaudit.ablation.whole_runs import predicted, predicted_in_place
@@ -93,7 +92,7 @@ def swap_predictions(
             if on_progress is not None:
                 on_progress(items, items, variant.name)
     for name in list(result):
-        reason = equal_at_site.get(name) or (_SAME if _equal(result[name], baseline) else None)
+        reason = equal_at_site.get(name) or (_SAME if _same(result[name], baseline) else None)
         if reason is not None:
             del result[name]
             result.reused.discard(name)
@@ -151,12 +150,11 @@ class _Sorted:
         self.stepwise.append(swap)
 
 
-_SAME = "every output on these inputs is the same as before, bit by bit"
+_SAME = "no output on these inputs differs from before by more than rounding"
 
 
-def _equal(ours: Outputs, theirs: Outputs) -> bool:
-    pairs = zip(_tuple(ours), _tuple(theirs), strict=True)
-    return all(a.shape == b.shape and np.array_equal(a, b) for a, b in pairs)
+def _same(ours: Outputs, theirs: Outputs) -> bool:
+    return not any(differ(a, b) for a, b in zip(_tuple(ours), _tuple(theirs), strict=True))
 
 
 def _tuple(outputs: Outputs) -> tuple[npt.NDArray[Any], ...]:

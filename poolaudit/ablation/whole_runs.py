@@ -11,13 +11,20 @@ from poolaudit.ablation.inplace import patched
 from poolaudit.errors import InvalidInputError
 
 
-def predicted(model: Any, inputs: Any, batch_size: int) -> Any:
-    """Raw outputs of a Keras model in inference mode: an array, or a tuple where it has several outputs."""
+def predicted(model: Any, inputs: Any, batch_size: int, *, compiled: bool = True) -> Any:
+    """Raw outputs of a Keras model in inference mode: an array, or a tuple where it has several outputs.
+
+    Args:
+        compiled: Worth it from a few batches on; tracing a large model takes longer than running it once.
+    """
     import keras
     import tensorflow as tf
 
     # A function of its own: the model's compiled predict would not see a layer that was exchanged.
-    function = tf.function(lambda batch: model(batch, training=False), autograph=False)
+    def run(batch: Any) -> Any:
+        return model(batch, training=False)
+
+    function = tf.function(run, autograph=False) if compiled else run
     parts = []
     for batch, fresh, _ in batches(inputs, batch_size):
         outputs = [np.asarray(part) for part in keras.tree.flatten(function(batch))]

@@ -102,7 +102,7 @@ def run_ablation(plan: AblationPlan, listener: Listener = silent) -> AuditResult
     seconds = time.perf_counter() - clock
     listener(StageFinished(STAGE, Outcome.PASSED, seconds))
     return judge_part(
-        STAGE,
+        "ablation",
         Evidence(ablation=evidence, geometry=geometry),
         title=plan.title or model.name,
         policy=plan.policy,

@@ -21,11 +21,12 @@ from poolaudit.results import (
     Evidence,
     ModelProvenance,
     Provenance,
+    Scope,
     StageResult,
 )
 
 # Where one part alone was asked about, saying of all the others that they were not measured would bury the answer.
-_CODES = {
+_CODES: dict[Scope, tuple[str, ...]] = {
     "audit": ("PA",),
     "conformance": ("PA1",),
     "geometry": ("PA30", "PA31", "PA32", "PA33", "PA34"),
@@ -42,7 +43,7 @@ def judge(
     title: str,
     policy: Policy,
     provenance: Provenance,
-    scope: str = "audit",
+    scope: Scope = "audit",
 ) -> AuditResult:
     """Evidence as a finished result.
 
@@ -67,7 +68,7 @@ def judge(
 
 
 def judge_part(
-    scope: str,
+    scope: Scope,
     evidence: Evidence,
     *,
     title: str,

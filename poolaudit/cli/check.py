@@ -92,7 +92,7 @@ def _check(
         policy=chosen,
         seed=seed,
         command=running.command_line(),
-        notes=result.notes,
+        notes=(*result.notes, *_stale(result)),
         duration_seconds=result.duration_seconds,
     )
     judged = running.with_baseline(judged, baseline)
@@ -220,6 +220,13 @@ def _told(result: ConformanceResult) -> str:
     open_ones = [e for e in result.results if e.outcome in (Outcome.CRASHED, Outcome.UNDECIDED)]
     lines += [f"{e.outcome} {e.property} of {e.layer} ({e.mode}, {e.dtype}): {e.reason}" for e in open_ones]
     lines += [f"note: {note}" for note in result.notes]
-    lines += [f"stale: {entry} is on the list of known divergences and did not show" for entry in result.stale]
+    lines += [f"stale: {sentence}" for sentence in _stale(result)]
     lines.append(f"{result.examples:,} cases in {result.duration_seconds:.0f} s")
     return "\n".join(lines)
+
+
+def _stale(result: ConformanceResult) -> tuple[str, ...]:
+    """What is on the list of the framework's defects, and seems to be mended."""
+    return tuple(
+        f"{entry} is on the list of known divergences, and its reproduction runs through" for entry in result.stale
+    )

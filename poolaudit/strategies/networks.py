@@ -258,7 +258,8 @@ class _Builder:
         if step.kind == "gate":
             seen = getattr(layers, f"GlobalAveragePooling{rank}D")(keepdims=True)(x)
             weight = layers.Dense(x.shape[-1], activation="sigmoid")(seen)
-            return layers.Multiply()([x, weight])
+            # A place that reads padding only would be 0 and close the gate's way; an offset keeps every way open.
+            return layers.Multiply()([layers.Rescaling(1.0, offset=0.5)(x), weight])
         if step.kind == "permute":
             return layers.Permute((*range(rank, 0, -1), rank + 1))(x)
         self.before = self.layer(step)

@@ -78,13 +78,16 @@ class WindowedPooling(keras.layers.Layer):  # type: ignore[misc]
 
     def dense(self, x: Any, reduction: str) -> Any:
         """The pooled map at stride 1: every `strides`-th cell of it, from `offset` on, is what pooling gives."""
-        pool = ops.max_pool if reduction == "max" else ops.average_pool
-        return pool(x, self.pool_size, strides=1, padding=self.padding, data_format=self.data_format)
+        return self._pooled(x, reduction, (1,) * self.rank)
 
     def strided(self, x: Any, reduction: str) -> Any:
         """Plain pooling with the layer's window, stride and padding."""
+        return self._pooled(x, reduction, self.strides)
+
+    def _pooled(self, x: Any, reduction: str, strides: tuple[int, ...]) -> Any:
+        self.compute_output_shape(x.shape)  # refuses a window that is larger than the input
         pool = ops.max_pool if reduction == "max" else ops.average_pool
-        return pool(x, self.pool_size, strides=self.strides, padding=self.padding, data_format=self.data_format)
+        return pool(x, self.pool_size, strides=strides, padding=self.padding, data_format=self.data_format)
 
     def size_of(self, x: Any, number: int) -> Any:
         """Cells of a spatial axis: an integer where it is known, else a tensor."""
