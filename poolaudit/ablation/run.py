@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,7 +104,8 @@ def ablate(
         positive,
     )
     shape = (None, *test.inputs.shape[1:])
-    arms = choose_arms(subject.model, settings.variants, shape, with_controls=settings.depth == RETRAINED)
+    with _quiet_retracing():
+        arms = choose_arms(subject.model, settings.variants, shape, with_controls=settings.depth == RETRAINED)
     found = Findings(arms=arms, targets=tuple(test.class_names[t] for t in run.targets), positive=run.positive)
     if settings.depth == SWAP and not subject.is_trained:
         raise InvalidInputError(
@@ -110,10 +113,23 @@ def ablate(
             "a model file with trained weights, or depth 'retrained'",
         )
     if subject.is_trained:
-        _swap(run, arms, found)
+        with _quiet_retracing():
+            _swap(run, arms, found)
     if settings.depth in (RETRAINED, RECALIBRATED):
         _trials(run, arms, found)
     return assemble(found, settings, run.policy, test, run.targets, tuple(run.notes))
+
+
+@contextmanager
+def _quiet_retracing() -> Iterator[None]:
+    """TensorFlow warns where many functions are traced one after the other, which is what variants are."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _prepared(
