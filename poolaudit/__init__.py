@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 from poolaudit.version import __version__
 
 if TYPE_CHECKING:
+    from poolaudit.ablation.apply import apply_variant
     from poolaudit.ablation.recipe import Recipe
+    from poolaudit.ablation.surgery import build_variant
+    from poolaudit.ablation.swap import swap_predictions
+    from poolaudit.ablation.variants import Variant, applicable_variants, parse_variant, variant
     from poolaudit.audit import AuditPlan, run_audit
     from poolaudit.audit.ablation import AblationPlan, run_ablation
     from poolaudit.conformance.check import ConformanceResult, check_layer
@@ -25,6 +29,13 @@ if TYPE_CHECKING:
     from poolaudit.store.results import load_result, save_result
 
 _HOMES = {
+    "Variant": "poolaudit.ablation.variants",
+    "applicable_variants": "poolaudit.ablation.variants",
+    "apply_variant": "poolaudit.ablation.apply",
+    "build_variant": "poolaudit.ablation.surgery",
+    "parse_variant": "poolaudit.ablation.variants",
+    "swap_predictions": "poolaudit.ablation.swap",
+    "variant": "poolaudit.ablation.variants",
     "AblationPlan": "poolaudit.audit.ablation",
     "Recipe": "poolaudit.ablation.recipe",
     "run_ablation": "poolaudit.audit.ablation",
@@ -61,14 +72,21 @@ __all__ = [  # noqa: RUF022 - the version first
     "PoolauditError",
     "Recipe",
     "Severity",
+    "Variant",
     "Verdict",
+    "applicable_variants",
+    "apply_variant",
+    "build_variant",
     "check_layer",
     "inspect_pooling",
     "load_policy",
     "load_result",
+    "parse_variant",
     "run_ablation",
     "run_audit",
     "save_result",
+    "swap_predictions",
+    "variant",
 ]
 
 
