@@ -12,6 +12,7 @@ from poolaudit.version import __version__
 
 if TYPE_CHECKING:
     from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.audit.leaks import find_leaks
     from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
@@ -34,6 +35,7 @@ _HOMES = {
     "PoolauditError": "poolaudit.errors",
     "Severity": "poolaudit.outcomes",
     "Verdict": "poolaudit.outcomes",
+    "find_leaks": "poolaudit.audit.leaks",
     "load_policy": "poolaudit.policy",
     "load_result": "poolaudit.store.results",
     "run_audit": "poolaudit.audit",
@@ -54,6 +56,7 @@ __all__ = [  # noqa: RUF022 - the version first
     "Severity",
     "Verdict",
     "check_layer",
+    "find_leaks",
     "load_policy",
     "load_result",
     "run_audit",

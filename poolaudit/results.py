@@ -8,6 +8,7 @@ from html import escape
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
+from poolaudit.evidence.leakage import LeakageEvidence
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
@@ -33,7 +34,7 @@ class Evidence:
     evaluation: EvaluationEvidence | None = None
     conformance: tuple[PropertyResult, ...] | None = None
     ablation: None = None
-    leakage: None = None
+    leakage: LeakageEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

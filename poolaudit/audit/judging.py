@@ -32,10 +32,7 @@ _CODES = {
     "ablation": ("PA35", "PA36", "PA37", "PA38", "PA39", "PA5"),
     "leakage": ("PA4",),
 }
-_NOT_IN_THIS_VERSION = (
-    NotAssessed("What the pooling costs in recall", "this version has no ablation stage"),
-    NotAssessed("Leakage between training and test data", "this version has no leakage stage"),
-)
+_NOT_IN_THIS_VERSION = (NotAssessed("What the pooling costs in recall", "this version has no ablation stage"),)
 
 
 def judge(
@@ -149,6 +146,8 @@ def _not_assessed(result: AuditResult) -> tuple[NotAssessed, ...]:
         missing += [
             NotAssessed("Pooling inside a part of the model", text) for text in result.evidence.geometry.not_seen
         ]
+    if result.evidence.leakage is not None:
+        missing += result.evidence.leakage.not_assessed
     missing += [
         NotAssessed(f"{finding.code} {finding.title}", finding.summary)
         for finding in result.findings

@@ -40,7 +40,8 @@ def _audit(
     stages: Annotated[
         list[str] | None,
         typer.Option(
-            "--stage", help="Run this stage only; may be given again. [default: geometry, evaluation, conformance]"
+            "--stage",
+            help="Run this stage only; may be given again. [default: geometry, evaluation, conformance, leakage]",
         ),
     ] = None,
     budget: Annotated[str, typer.Option("--budget", help="How much to try: quick, standard or thorough.")] = "standard",

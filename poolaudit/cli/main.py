@@ -49,10 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def register_commands() -> None:
     """Adds every command to `app`, once."""
-    from poolaudit.cli import accept, audit, check, demo, diff, explain, metrics, report
+    from poolaudit.cli import accept, audit, check, demo, diff, explain, leaks, metrics, report
 
     if not app.registered_commands:
-        for module in (audit, metrics, check, report, diff, accept, explain, demo):
+        for module in (audit, metrics, check, leaks, report, diff, accept, explain, demo):
             module.register(app)
 
 

@@ -159,8 +159,6 @@ def solve(columns: Floats, wanted: Floats, weight: Floats, ridge: float) -> Floa
 def _slopes(values: Floats, frame: Frame) -> list[Floats]:
     grid = values.reshape(-1, *frame.shape)
     return [
-        np.gradient(grid, axis=1 + axis).reshape(len(values), -1)
-        if frame.shape[axis] > 1
-        else np.zeros_like(values)
+        np.gradient(grid, axis=1 + axis).reshape(len(values), -1) if frame.shape[axis] > 1 else np.zeros_like(values)
         for axis in range(frame.rank)
     ]

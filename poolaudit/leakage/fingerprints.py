@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,16 +27,10 @@ def content_keys(items: Array, layout: Layout, levels: Levels) -> list[bytes]:
     if levels.whole:
         # 16-bit levels are not whole on the scale of 255; those of 8 bits are, up to the rounding of floats.
         values = np.rint(levels.apply(values)).astype(np.uint8)
-    elif values.dtype.kind == "f":
-        values = values.astype(np.float32) + np.float32(0.0)  # -0.0 and 0.0 are one content
-    elif values.dtype.kind in "iu":
-        values = values.astype(np.int64)
     else:
-        values = values.astype(np.uint8)
+        values = values.astype(np.float32) + np.float32(0.0)  # -0.0 and 0.0 are one content
     values = values.reshape(len(items), -1, layout.channels)
-    grey = (
-        (values == values[..., :1]).all(axis=(1, 2)) if layout.channels in (3, 4) else np.zeros(len(items), np.bool_)
-    )
+    grey = (values == values[..., :1]).all(axis=(1, 2)) if layout.channels in (3, 4) else np.zeros(len(items), np.bool_)
     # An opaque fourth channel says nothing.
     keys = []
     for row, is_grey in zip(values, grey, strict=True):
@@ -57,16 +51,23 @@ class Describer:
 
     layout: Layout
     projection: Array
+    _moved: dict[Move, Array] = field(default_factory=dict)
 
     def describe(self, coarse: Floats, move: Move | None = None) -> Floats:
         """(n, dimensions) of unit length; zero for items without structure."""
         rows = coarse.reshape(len(coarse), -1)
-        projection = self.projection
-        if move is not None and move.moves:
-            projection = np.asarray((sampling(self.layout.coarse, self.layout.rank, move).T @ projection.T).T)
-        found = rows @ projection.T.astype(np.float32)
+        found = rows @ self._map(move)
         length = np.sqrt(np.einsum("nd,nd->n", found, found))[:, None]
         return np.ascontiguousarray(found / np.maximum(length, 1e-3), np.float32)
+
+    def _map(self, move: Move | None) -> Array:
+        """(places, dimensions): the projection after the move, made once."""
+        if move is None or not move.moves:
+            return self.projection.T.astype(np.float32)
+        if move not in self._moved:
+            moved = sampling(self.layout.coarse, self.layout.rank, move).T @ self.projection.T
+            self._moved[move] = np.asarray(moved, np.float32)
+        return self._moved[move]
 
 
 def fit_describer(coarse: Floats, layout: Layout) -> Describer:

@@ -15,7 +15,7 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Cells of a working grid along each moving axis, by the number of moving axes.
 _COARSE = {1: 64, 2: 16, 3: 10}
-_FINE = {1: 256, 2: 48, 3: 20}
+_FINE = {1: 256, 2: 48, 3: 16}
 _MOST_CHANNELS = 16
 _SAMPLE = 4096
 
@@ -115,18 +115,18 @@ def read_levels(inputs: Array) -> Levels:
     values = np.asarray(inputs[rows], np.float64)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    known = [(0.0, 255.0), (0.0, 1.0), (-1.0, 1.0), (0.0, 16.0), (0.0, 65535.0)]
-    for least, most in sorted(known, key=lambda ends: ends[1] - ends[0]):
-        if low >= least and high <= most and (least < 0) == (low < 0):
-            levels = (finite[:200_000] - least) * (255.0 / (most - least))
-            if np.abs(levels - np.rint(levels)).max(initial=0) < 0.01 and most != 16.0:
-                return Levels(least, most, True)
-    for least, most in known[1:3]:
-        if low >= least and high <= most and (least < 0) == (low < 0) and high > 0.5 * most:
-            return Levels(least, most, False)
-    if low >= 0.0 and inputs.dtype.kind in "ui" and high <= 255.0:
-        return Levels(0.0, 255.0, True)
+    if inputs.dtype.kind == "f" and low >= -1.0 and high <= 1.0 and high > 0.0:
+        least = 0.0 if low >= 0.0 else -1.0
+        return Levels(least, 1.0, _are_levels(finite, least, 1.0))
+    if low >= 0.0 and 127.0 < high <= 255.0:
+        return Levels(0.0, 255.0, _are_levels(finite, 0.0, 255.0))
     return Levels(low, high if high > low else low + 1.0, False)
+
+
+def _are_levels(values: Array, low: float, high: float) -> bool:
+    """True where the values are those of 8 bits, up to the rounding of floats."""
+    levels = (values.ravel()[:400_000] - low) * (255.0 / (high - low))
+    return bool(np.abs(levels - np.rint(levels)).max(initial=0.0) < 0.01)
 
 
 def brightness(items: Array, layout: Layout, levels: Levels) -> Floats:

@@ -73,7 +73,7 @@ def compare(
         fetch: From indices of searched items to (n, *grid).
     """
     n, k = candidates.items.shape
-    keep = min(_ALIGNED, k)
+    keep = min(_ALIGNED if layout.rank < 3 else 2, k)
     residuals = np.full((n, k, len(SCALES_CELLS)), NOTHING_IN_COMMON, np.float32)
     links = np.zeros((n, k), np.int8)
     shifts, gains = np.zeros((n, k), np.float32), np.zeros((n, k), np.float32)
@@ -149,9 +149,7 @@ def _compare_some(
     shifts[row, column] = np.abs(offset).max(axis=1) + np.abs(linear - np.eye(frame.rank)).max(axis=(1, 2)) * (
         max(frame.shape[: frame.rank]) / 2
     )
-    chosen = (_rank(score_of(residuals))[row, column] < _DEGRADED) & (
-        residuals[row, column, 2] < _WORTH_DEGRADING
-    )
+    chosen = (_rank(score_of(residuals))[row, column] < _DEGRADED) & (residuals[row, column, 2] < _WORTH_DEGRADING)
     if chosen.any():
         at = (row[chosen], column[chosen])
         near = shifts[at] < 1.0
@@ -285,7 +283,11 @@ def detail_of(queries: Floats, frame: Frame) -> Floats:
     x = frame.places / np.maximum(np.abs(frame.places).max(axis=1, keepdims=True), 1e-6)
     if frame.kept > 1:
         x = np.repeat(x, frame.kept, axis=1)
-    columns = [np.ones(x.shape[1]), *x, *(x[a] * x[b] for a, b in itertools.combinations_with_replacement(range(frame.rank), 2))]
+    columns = [
+        np.ones(x.shape[1]),
+        *x,
+        *(x[a] * x[b] for a, b in itertools.combinations_with_replacement(range(frame.rank), 2)),
+    ]
     basis, _ = np.linalg.qr(np.stack(columns, axis=1))
     flat = queries.reshape(len(queries), -1)
     basis = basis.astype(np.float32)

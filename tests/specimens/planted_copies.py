@@ -93,9 +93,7 @@ def rotate(item: Item, rng: np.random.Generator) -> Item:
     """5 degrees either way, bilinear or bicubic, corners black or repeated from the edge."""
     mode = ("constant", "nearest")[rng.integers(2)]
     angle = (5, -5)[rng.integers(2)]
-    turned = ndimage.rotate(
-        item.astype(float), angle, (0, 1), reshape=False, order=int(rng.integers(1, 4)), mode=mode
-    )
+    turned = ndimage.rotate(item.astype(float), angle, (0, 1), reshape=False, order=int(rng.integers(1, 4)), mode=mode)
     return _clip(turned)
 
 
