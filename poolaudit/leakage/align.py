@@ -1,4 +1,4 @@
-"""Pairs brought into register: small shifts, scale and turns found by least squares on brightness (Lucas and Kanade, 1981)."""
+"""Pairs brought into register: shifts, scale and turns by least squares on brightness (Lucas and Kanade, 1981)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def warp(items: Floats, linear: Floats, offset: Floats, frame: Frame) -> tuple[F
 def refine(
     queries: Floats, items: Floats, linear: Floats, offset: Floats, frame: Frame, steps: int
 ) -> tuple[Floats, Floats]:
-    """`linear` and `offset` after `steps` Gauss-Newton steps towards queries(x) = gain · items(linear x + offset) + c."""
+    """`linear` and `offset` after Gauss-Newton steps towards queries(x) = gain · items(linear x + offset) + c."""
     flat, rank = queries.reshape(len(queries), -1), frame.rank
     planes = list(itertools.combinations(range(rank), 2))
     best_linear, best_offset = linear, offset
@@ -112,7 +112,7 @@ def refine(
             columns.append(slopes[b] * x[a] / ratio - slopes[a] * x[b] * ratio)
         found = solve(np.stack(columns, axis=1), flat, weight, ridge=1e-3)
         gain = np.where(np.abs(found[:, :1]) > 0.2, found[:, :1], 0.2)
-        change = found[:, 2:] / gain
+        change = np.asarray(found[:, 2:] / gain, np.float32)
         linear, offset = _compose(linear, offset, change, frame, planes)
     return best_linear, best_offset
 

@@ -53,29 +53,29 @@ def _lanczos(x: Array) -> Array:
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-# Kernel, its half width, and whether it is widened when an image is made smaller.
-_DOWN: tuple[tuple[Callable[[Array], Array], float, bool], ...] = (
-    (_box, 0.5, True),
-    (_triangle, 1.0, True),
-    (_cubic, 2.0, True),
-    (_lanczos, 3.0, True),
-    (_sharp_cubic, 2.0, False),
+# Kernel, and whether it is widened when an image is made smaller.
+_DOWN: tuple[tuple[Callable[[Array], Array], bool], ...] = (
+    (_box, True),
+    (_triangle, True),
+    (_cubic, True),
+    (_lanczos, True),
+    (_sharp_cubic, False),
 )
-_UP: tuple[tuple[Callable[[Array], Array], float, bool], ...] = (
-    (_box, 0.5, False),
-    (_triangle, 1.0, False),
-    (_cubic, 2.0, False),
-    (_lanczos, 3.0, False),
+_UP: tuple[tuple[Callable[[Array], Array], bool], ...] = (
+    (_box, False),
+    (_triangle, False),
+    (_cubic, False),
+    (_lanczos, False),
 )
 
 
-def resampling(kernel: tuple[Callable[[Array], Array], float, bool], size: int, wanted: int) -> Array:
+def resampling(kernel: tuple[Callable[[Array], Array], bool], size: int, wanted: int) -> Array:
     """(wanted, size): values of a signal of `size` at `wanted` evenly spaced places."""
-    function, half, widened = kernel
+    function, widened = kernel
     width = max(size / wanted, 1.0) if widened else 1.0
     centres = (np.arange(wanted) + 0.5) * size / wanted - 0.5
     weights = function((np.arange(size)[None] - centres[:, None]) / width)
-    return weights / weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 @functools.lru_cache(maxsize=64)
@@ -106,7 +106,7 @@ def blurring(size: int, sigma: float) -> Floats:
     folded = np.zeros((size, size))
     for step in range(-reach, reach + 1):
         folded[places, np.clip(places + step, 0, size - 1)] += np.exp(-0.5 * (step / sigma) ** 2)
-    return (folded / folded.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(folded / folded.sum(axis=1, keepdims=True), np.float32)
 
 
 def along_axes(values: Floats, maps: tuple[Floats, ...], *, cut: bool = False) -> Floats:
@@ -132,7 +132,7 @@ def blocks_of_frequencies(images: Floats) -> Array:
     m, height, width = images.shape
     padded = np.pad(images - 128.0, ((0, 0), (0, -height % _BLOCK), (0, -width % _BLOCK)), mode="edge")
     blocks = padded.reshape(m, padded.shape[1] // _BLOCK, _BLOCK, padded.shape[2] // _BLOCK, _BLOCK)
-    return np.matmul(np.matmul(_cosines(), blocks.transpose(0, 1, 3, 2, 4)), _cosines().T)
+    return np.asarray(np.matmul(np.matmul(_cosines(), blocks.transpose(0, 1, 3, 2, 4)), _cosines().T))
 
 
 def compressed(frequencies: Array, quality: int, shape: tuple[int, int]) -> Floats:
@@ -150,4 +150,4 @@ def _cosines() -> Floats:
     n = np.arange(_BLOCK)
     waves = np.sqrt(2 / _BLOCK) * np.cos(np.pi * (n[None] + 0.5) * n[:, None] / _BLOCK)
     waves[0] /= np.sqrt(2)
-    return waves.astype(np.float32)
+    return np.asarray(waves, np.float32)

@@ -38,6 +38,7 @@ _PAIRS_PICTURED = 24
 _PICTURE_BYTES = 600_000
 _PLAIN_LEVELS = 1e-6
 _LEAST_SEARCHED = 2
+_PROBED = 4_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,13 +91,13 @@ def find_in_splits(
     items = {name: replace(one, reference=items["train"].layout) for name, one in items.items()}
     tell(0, 1, "fingerprints")
     keys = {name: one.keys() for name, one in items.items()}
-    searched = {
+    searched: dict[str, Searched] = {
         name: Searched(items[name], seed)
         for name in ("train", "validation")
         if name in items and len(items[name]) >= _LEAST_SEARCHED
     }
-    for one in searched.values():
-        one.calibrate(tell)
+    for made in searched.values():
+        made.calibrate(tell)
     comparisons: list[SplitComparison] = []
     pairs: list[LeakPair] = []
     leaked = np.zeros(len(splits["test"]), bool)
@@ -121,14 +122,15 @@ def find_in_splits(
     if "train" in searched:
         sensitivity = searched["train"].sensitivity(confidence, tell)
     test = splits["test"]
-    rows = items["test"].rows
     tell(0, 1, "shortcuts")
+    few = _some(len(items["test"]), seed)
+    rows = items["test"].rows[few]
     probes = probe_shortcuts(
-        items["test"].fine(_first_few(rows, seed)),
-        test.labels[rows[_first_few(rows, seed)]],
+        items["test"].fine(few),
+        test.labels[rows],
         test.class_names,
-        None if test.paths is None else list(test.paths[rows[_first_few(rows, seed)]]),
-        rows[_first_few(rows, seed)],
+        None if test.paths is None else list(test.paths[rows]),
+        rows,
         confidence,
         seed,
     )
@@ -171,8 +173,8 @@ def _items(split: DataSplit, sample: int | None, seed: int) -> Items:
     return make_items(split.name, split.inputs, rows)
 
 
-def _first_few(rows: Array, seed: int) -> Array:
-    return np.sort(np.random.default_rng(seed + 3).permutation(len(rows))[:4000])
+def _some(n: int, seed: int) -> Array:
+    return np.sort(np.random.default_rng(seed + 3).permutation(n)[:_PROBED])
 
 
 def _across(
@@ -267,6 +269,7 @@ def _within(
     seed: int,
 ) -> tuple[Array, list[SplitComparison], list[LeakPair]]:
     """Test items that repeat an earlier one: the same content, or a copy as it is, flipped or turned."""
+    own_split = {split.name: split}
     repeats = np.zeros(len(split), bool)
     first_of: dict[bytes, int] = {}
     exact: list[tuple[int, int]] = []
@@ -294,8 +297,8 @@ def _within(
     if "train" in searched and len(items) >= _LEAST_SEARCHED:
         own = Searched(items, seed)
         own.threshold = searched["train"].threshold
-        at = np.array(sorted(first_of.values()), np.int64)
-        found = own.matches(items, at, at, True, tell)
+        kept = np.array(sorted(first_of.values()), np.int64)
+        found = own.matches(items, kept, kept, True, tell)
         for row, (a, b) in enumerate(zip(found.queries.tolist(), found.originals.tolist(), strict=True)):
             # Each pair shows twice; the later item repeats the earlier one, and only where that one is kept.
             if b < a and not repeats[items.rows[a]] and not repeats[items.rows[b]]:
@@ -303,7 +306,7 @@ def _within(
                 near += 1
                 pairs.append(
                     _pair(
-                        {split.name: split},
+                        own_split,
                         "near",
                         found.links[row],
                         float(found.distances[row]),

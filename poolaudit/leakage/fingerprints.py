@@ -63,7 +63,7 @@ class Describer:
     def _map(self, move: Move | None) -> Array:
         """(places, dimensions): the projection after the move, made once."""
         if move is None or not move.moves:
-            return self.projection.T.astype(np.float32)
+            return np.asarray(self.projection.T, np.float32)
         if move not in self._moved:
             moved = sampling(self.layout.coarse, self.layout.rank, move).T @ self.projection.T
             self._moved[move] = np.asarray(moved, np.float32)

@@ -16,8 +16,10 @@ Array = np.ndarray[Any, Any]
 # shaded blobs (docs/methods.md). Weights of: the residuals at four resolutions; how far below those of the next best
 # item they lie; roughness, and roughness times that; detail, and detail times that.
 _WEIGHTS = np.array(
-    [2.142, -0.857, -1.12, -1.122, 4.081, -0.49, -3.632, -3.57, 1.595]
-    + [-0.327, 0.317, 0.495, -0.497, -1.873, -1.174, -0.647, 0.227, 1.207]
+    (
+        *(2.142, -0.857, -1.12, -1.122, 4.081, -0.49, -3.632, -3.57, 1.595),
+        *(-0.327, 0.317, 0.495, -0.497, -1.873, -1.174, -0.647, 0.227, 1.207),
+    )
 )
 _CONSTANT = -5.16
 _FLOOR = 3e-3

@@ -58,7 +58,8 @@ def orient(items: Array, orientation: tuple[tuple[int, ...], tuple[bool, ...]]) 
     order, flips = orientation
     rank = len(order)
     moved = items.transpose(0, *(1 + axis for axis in order), *range(1 + rank, items.ndim))
-    return moved[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in flips))]
+    turned = (slice(None), *(slice(None, None, -1 if flip else 1) for flip in flips))
+    return np.asarray(moved[turned])
 
 
 def inverse(orientation: tuple[tuple[int, ...], tuple[bool, ...]]) -> tuple[tuple[int, ...], tuple[bool, ...]]:
@@ -71,17 +72,10 @@ def inverse(orientation: tuple[tuple[int, ...], tuple[bool, ...]]) -> tuple[tupl
 def name_of(orientation: tuple[tuple[int, ...], tuple[bool, ...]]) -> str:
     """The orientation in words."""
     order, flips = orientation
+    if len(order) == 2 and order == (0, 1):
+        return (_PLAIN, "flipped horizontally", "flipped vertically", "turned by 180 degrees")[2 * flips[0] + flips[1]]
     if len(order) == 2:
-        return {
-            ((0, 1), (False, False)): _PLAIN,
-            ((0, 1), (False, True)): "flipped horizontally",
-            ((0, 1), (True, False)): "flipped vertically",
-            ((0, 1), (True, True)): "turned by 180 degrees",
-            ((1, 0), (False, False)): "turned by 90 degrees and flipped",
-            ((1, 0), (True, True)): "turned by 90 degrees and flipped",
-            ((1, 0), (True, False)): "turned by 90 degrees",
-            ((1, 0), (False, True)): "turned by 90 degrees",
-        }[(order, flips)]
+        return "turned by 90 degrees and flipped" if flips[0] == flips[1] else "turned by 90 degrees"
     if order == tuple(range(len(order))):
         return "flipped" if any(flips) else _PLAIN
     return "turned by 90 degrees"

@@ -109,7 +109,7 @@ class Searched:
         for number, part in enumerate(parts):
             rows = np.flatnonzero(matched(part, self.threshold))
             plain += int(is_plain(part).sum())
-            names = tuple(self._link(part, row, moves or self.moves) for row in rows)
+            names = tuple(self._link(part, row, moves or self.moves) for row in rows.tolist())
             kept.append(
                 (
                     at[number * _AT_ONCE + rows],

@@ -15,7 +15,7 @@ from poolaudit.leakage.layout import Floats, Layout
 Generator = np.random.Generator
 Copier = Callable[[Floats, Layout, Generator], Floats]
 
-_TRIANGLE = (lambda x: np.maximum(0.0, 1.0 - np.abs(x)), 1.0, True)
+_TRIANGLE = (lambda x: np.maximum(0.0, 1.0 - np.abs(x)), True)
 
 
 def copiers(layout: Layout) -> dict[str, Copier]:
@@ -40,7 +40,7 @@ def _whole(values: Any) -> Floats:
 
 def _compressed(item: Floats, layout: Layout, rng: Generator) -> Floats:
     height, width = item.shape[:2]
-    return compressed(blocks_of_frequencies(item[None]), 50, (height, width))[0]
+    return np.asarray(compressed(blocks_of_frequencies(item[None]), 50, (height, width))[0])
 
 
 def _resized(item: Floats, layout: Layout, rng: Generator) -> Floats:

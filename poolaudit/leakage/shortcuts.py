@@ -51,12 +51,10 @@ def probe_shortcuts(
     if len(chosen) > _MOST_ITEMS:
         chosen = np.sort(rng.permutation(chosen)[:_MOST_ITEMS])
     _, target = np.unique(codes[chosen], return_inverse=True)
-    probes = _features(values[chosen], None if paths is None else [paths[i] for i in chosen], positions[chosen])
+    probes = _features(values[chosen], None if paths is None else [paths[i] for i in chosen.tolist()], positions[chosen])
     tried = sum(isinstance(features, np.ndarray) for _, _, features in probes)
-    return tuple(
-        _probe(name, kind, features, target, [class_names[int(classes[k])] for k in kept], tried, confidence, rng)
-        for name, kind, features in probes
-    )
+    names = [class_names[int(classes[k])] for k in kept]
+    return tuple(_probe(name, kind, features, target, names, tried, confidence, rng) for name, kind, features in probes)
 
 
 def _features(values: Floats, paths: list[str | None] | None, positions: Array) -> list[tuple[str, str, Array | str]]:
@@ -82,10 +80,14 @@ def _corners(values: Floats) -> Array:
         at = tuple(0 if end == 0 else -1 for end in corner)
         beside = tuple(1 if end == 0 else -2 for end in corner)
         if min(values.shape[1:]) < 3:
-            columns.append(values[(slice(None), *at)])
+            columns.append(values[_all_at(at)])
             continue
-        columns += [values[(slice(None), *at)], values[(slice(None), *at)] - values[(slice(None), *beside)]]
+        columns += [values[_all_at(at)], values[_all_at(at)] - values[_all_at(beside)]]
     return np.stack(columns, axis=1)
+
+
+def _all_at(place: tuple[int, ...]) -> Any:
+    return (slice(None), *place)
 
 
 def _borders(values: Floats) -> Array:

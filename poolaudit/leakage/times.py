@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from poolaudit.evidence.leakage import TimeOverlap
 
@@ -16,7 +17,8 @@ def time_overlap(train: Sequence[str | None], test: Sequence[str | None]) -> Tim
     first, second = ([value for value in side if value is not None] for side in (train, test))
     if not first or not second:
         return "the column time is empty in one of the splits"
-    for read in (_number, _moment):
+    readers: tuple[Callable[[str], Any], ...] = (_number, _moment)
+    for read in readers:
         try:
             a, b = [read(value) for value in first], [read(value) for value in second]
         except ValueError:

@@ -216,7 +216,7 @@ def _fitted(flat: Floats, columns: Floats, inside: Array) -> Floats:
 
 def _predicted(columns: Floats, flat: Floats, weight: Floats, low: Floats, high: Floats) -> Floats:
     found = solve(columns, flat, weight, ridge=1e-5)
-    return np.clip(np.matmul(found[:, None], columns)[:, 0], low, high)
+    return np.asarray(np.clip(np.matmul(found[:, None], columns)[:, 0], low, high), np.float32)
 
 
 def _degraded(flat: Floats, values: Floats, inside: Array, unmoved: Array, frame: Frame) -> tuple[Floats, Array]:

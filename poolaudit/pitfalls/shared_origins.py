@@ -72,8 +72,8 @@ def no_group_stands_in_both_splits(evidence: Evidence, policy: Policy) -> Judgem
 def the_test_split_lies_after_the_training_split(evidence: Evidence, policy: Policy) -> Judgement:
     """The test split lies after the training split in time.
 
-    Why: In use, the model sees only what comes after its training data; a test from before or between them does not show
-        how it does when the world has moved on.
+    Why: In use, the model sees only what comes after its training data; a test from before or between them does not
+        show how it does when the world has moved on.
     How: The column `time`: which test items are not later than the last training item.
     Do: Split by time, with the newest items as the test.
     False alarm: Items whose order in time does not matter; leave the column out then.
@@ -93,8 +93,8 @@ def the_test_split_lies_after_the_training_split(evidence: Evidence, policy: Pol
     share = times.test_items_before / times.test_items
     return Judgement(
         Outcome.FAILED,
-        f"{times.test_items_before:,} of {times.test_items:,} test items ({percent(share)}) are not later than the last "
-        "training item.",
+        f"{times.test_items_before:,} of {times.test_items:,} test items ({percent(share)}) are not later than the "
+        "last training item.",
         facts,
         "A test split that lies after the training split.",
         Severity.MAJOR if share >= _LARGE_SHARE else Severity.MINOR,

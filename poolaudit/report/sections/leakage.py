@@ -35,9 +35,9 @@ def _summary(leak: LeakageEvidence) -> Note:
     clean = leak.clean_split
     written = f" They are listed in {clean.written}." if clean.written else ""
     return Note(
-        f"The items were read as {leak.layout}. {leak.test_items_leaked:,} of {leak.test_items:,} test items are copies "
-        f"of training items ({leak.test_items_exact:,} exact, {leak.test_items_near:,} changed). Without copies, shared "
-        f"groups and repeats {clean.test_items:,} test items are left.{written}"
+        f"The items were read as {leak.layout}. {leak.test_items_leaked:,} of {leak.test_items:,} test items are "
+        f"copies of training items ({leak.test_items_exact:,} exact, {leak.test_items_near:,} changed). Without "
+        f"copies, shared groups and repeats {clean.test_items:,} test items are left.{written}"
     )
 
 
