@@ -30,6 +30,9 @@ _SURE_DETAIL = 8.0
 _FALSE_MATCHES_A_QUERY = 1.5e-3
 _RANGE = (-1.0, 2.5)
 _TAIL = (0.80, 0.97)
+_OFTEN = 0.01
+_UNMOVED_CELLS = 0.75
+_CLOSE = 0.03
 
 
 def scores(found: Comparison) -> Floats:
@@ -55,10 +58,13 @@ class Threshold:
     Attributes:
         value: Within a range around 0, the threshold of the regression.
         words: How it was calibrated.
+        is_strict: Distinct training items often match each other once they are moved, as stripes do: then a pair that
+            had to be moved must agree closely.
     """
 
     value: float
     words: str
+    is_strict: bool = False
 
 
 def calibrate(distinct: Floats) -> Threshold:
@@ -80,6 +86,7 @@ def calibrate(distinct: Floats) -> Threshold:
         round(value, 3),
         f"{len(distinct):,} training items against their nearest other training items: a score of "
         f"{reached:.1f} is expected once in {1 / _FALSE_MATCHES_A_QUERY:,.0f}",
+        is_strict=bool((distinct > value).mean() > _OFTEN),
     )
 
 
@@ -88,6 +95,8 @@ def matched(found: Comparison, threshold: Threshold) -> Array:
     plain = found.detail < _LEAST_DETAIL
     sure = scores(found) > threshold.value
     same = (found.residuals[:, 0, :3] < _SAME).all(axis=1) & (found.detail > _SURE_DETAIL)
+    if threshold.is_strict:
+        sure &= (found.shifts[:, 0] < _UNMOVED_CELLS) | (found.residuals[:, 0, 2] < _CLOSE)
     return np.asarray((sure | same) & ~plain & (found.items[:, 0] >= 0))
 
 

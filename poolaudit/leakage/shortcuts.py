@@ -51,7 +51,8 @@ def probe_shortcuts(
     if len(chosen) > _MOST_ITEMS:
         chosen = np.sort(rng.permutation(chosen)[:_MOST_ITEMS])
     _, target = np.unique(codes[chosen], return_inverse=True)
-    probes = _features(values[chosen], None if paths is None else [paths[i] for i in chosen.tolist()], positions[chosen])
+    own_paths = None if paths is None else [paths[i] for i in chosen.tolist()]
+    probes = _features(values[chosen], own_paths, positions[chosen])
     tried = sum(isinstance(features, np.ndarray) for _, _, features in probes)
     names = [class_names[int(classes[k])] for k in kept]
     return tuple(_probe(name, kind, features, target, names, tried, confidence, rng) for name, kind, features in probes)

@@ -15,7 +15,19 @@ from poolaudit.subject.data import load_splits
 Array = np.ndarray[Any, Any]
 
 _GARMENTS = Path("/usr/share/datasets/fashion-mnist")
-_PHOTOGRAPHS = ("camera", "coins", "page", "brick", "grass", "gravel", "astronaut", "coffee", "chelsea", "rocket", "text")
+_PHOTOGRAPHS = (
+    "camera",
+    "coins",
+    "page",
+    "brick",
+    "grass",
+    "gravel",
+    "astronaut",
+    "coffee",
+    "chelsea",
+    "rocket",
+    "text",
+)
 
 
 def garments() -> tuple[Array, Array, Array, Array]:

@@ -54,14 +54,18 @@ def test_groups_kept_apart_pass(items, form: str) -> None:  # type: ignore[no-un
         ([f"img_{i:05d}.png" for i in range(200)], [f"img_{i:05d}.png" for i in range(100)]),
         ([f"{i % 2}/{i // 2:04d}.png" for i in range(200)], [f"{i % 2}/{i // 2:04d}.png" for i in range(100)]),
         ([f"cat.{i}.jpg" for i in range(200)], [f"cat.{i + 200}.jpg" for i in range(100)]),
-        ([f"2024{1 + i % 12:02d}15_{i}.png" for i in range(200)], [f"2024{1 + i % 12:02d}15_{i}x.png" for i in range(100)]),
-        ([f"photo_224x224_{i * 7919 % 99991}.png" for i in range(200)], [f"photo_224x224_{i * 104729 % 99989}.png" for i in range(100)]),
+        (
+            [f"2024{1 + i % 12:02d}15_{i}.png" for i in range(200)],
+            [f"2024{1 + i % 12:02d}15_{i}x.png" for i in range(100)],
+        ),
+        (
+            [f"photo_224x224_{i * 7919 % 99991}.png" for i in range(200)],
+            [f"photo_224x224_{i * 104729 % 99989}.png" for i in range(100)],
+        ),
     ],
 )
 def test_counters_classes_and_dates_are_no_groups(items, train, test) -> None:  # type: ignore[no-untyped-def]
-    found = found_in(
-        items[:200], items[200:], train_path=np.array(train, object), test_path=np.array(test, object)
-    )
+    found = found_in(items[:200], items[200:], train_path=np.array(train, object), test_path=np.array(test, object))
     assert judged("PA402", found).outcome in (Outcome.PASSED, Outcome.SKIPPED)
 
 
