@@ -133,16 +133,15 @@ def _not_assessed(result: AuditResult) -> tuple[NotAssessed, ...]:
         for stage in result.stages
         if stage.outcome in (Outcome.SKIPPED, Outcome.CRASHED)
     ]
-    if result.scope == "audit":
-        if result.provenance.model is None:
-            missing += [
-                NotAssessed(what, "only predictions were given")
-                for what in (
-                    "The model and its pooling",
-                    "What the pooling costs in recall",
-                    "Leakage between training and test data",
-                )
-            ]
+    if result.scope == "audit" and result.provenance.model is None:
+        missing += [
+            NotAssessed(what, "only predictions were given")
+            for what in (
+                "The model and its pooling",
+                "What the pooling costs in recall",
+                "Leakage between training and test data",
+            )
+        ]
     skipped = Counter(r.reason for r in result.evidence.conformance or () if r.outcome is Outcome.SKIPPED)
     missing += [
         NotAssessed(f"{count} {'check' if count == 1 else 'checks'} of layers", reason or "not said")
