@@ -11,17 +11,35 @@ from typing import TYPE_CHECKING, Any
 from poolaudit.version import __version__
 
 if TYPE_CHECKING:
+    from poolaudit.ablation.apply import apply_variant
+    from poolaudit.ablation.recipe import Recipe
+    from poolaudit.ablation.surgery import build_variant
+    from poolaudit.ablation.swap import swap_predictions
+    from poolaudit.ablation.variants import Variant, applicable_variants, parse_variant, variant
     from poolaudit.audit import AuditPlan, run_audit
+    from poolaudit.audit.ablation import AblationPlan, run_ablation
+    from poolaudit.audit.leaks import find_leaks
     from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
     from poolaudit.findings import Finding
+    from poolaudit.geometry.inspect import inspect_pooling
     from poolaudit.outcomes import Outcome, Severity, Verdict
     from poolaudit.policy import Policy, load_policy
     from poolaudit.results import AuditResult
     from poolaudit.store.results import load_result, save_result
 
 _HOMES = {
+    "Variant": "poolaudit.ablation.variants",
+    "applicable_variants": "poolaudit.ablation.variants",
+    "apply_variant": "poolaudit.ablation.apply",
+    "build_variant": "poolaudit.ablation.surgery",
+    "parse_variant": "poolaudit.ablation.variants",
+    "swap_predictions": "poolaudit.ablation.swap",
+    "variant": "poolaudit.ablation.variants",
+    "AblationPlan": "poolaudit.audit.ablation",
+    "Recipe": "poolaudit.ablation.recipe",
+    "run_ablation": "poolaudit.audit.ablation",
     "ConformanceResult": "poolaudit.conformance.check",
     "check_layer": "poolaudit.conformance.check",
     "AuditPlan": "poolaudit.audit",
@@ -29,11 +47,13 @@ _HOMES = {
     "Estimate": "poolaudit.evidence.estimates",
     "Finding": "poolaudit.findings",
     "InvalidInputError": "poolaudit.errors",
+    "inspect_pooling": "poolaudit.geometry.inspect",
     "Outcome": "poolaudit.outcomes",
     "Policy": "poolaudit.policy",
     "PoolauditError": "poolaudit.errors",
     "Severity": "poolaudit.outcomes",
     "Verdict": "poolaudit.outcomes",
+    "find_leaks": "poolaudit.audit.leaks",
     "load_policy": "poolaudit.policy",
     "load_result": "poolaudit.store.results",
     "run_audit": "poolaudit.audit",
@@ -42,6 +62,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022 - the version first
     "__version__",
+    "AblationPlan",
     "AuditPlan",
     "AuditResult",
     "ConformanceResult",
@@ -51,13 +72,24 @@ __all__ = [  # noqa: RUF022 - the version first
     "Outcome",
     "Policy",
     "PoolauditError",
+    "Recipe",
     "Severity",
+    "Variant",
     "Verdict",
+    "applicable_variants",
+    "apply_variant",
+    "build_variant",
     "check_layer",
+    "inspect_pooling",
+    "find_leaks",
     "load_policy",
     "load_result",
+    "parse_variant",
+    "run_ablation",
     "run_audit",
     "save_result",
+    "swap_predictions",
+    "variant",
 ]
 
 

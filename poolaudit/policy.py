@@ -105,7 +105,7 @@ def load_policy(path: Path | None, *, folder: Path | None = None) -> Policy:
         InvalidInputError: The file is missing, is not TOML, or holds a key or value that is not allowed.
     """
     if path is not None:
-        values = _read_toml(path)
+        values = read_toml(path)
         if path.name != "pyproject.toml":
             return policy_from_mapping(values, path.name)
         table = _own_table(values)
@@ -114,11 +114,35 @@ def load_policy(path: Path | None, *, folder: Path | None = None) -> Policy:
         return policy_from_mapping(table, "[tool.poolaudit] of pyproject.toml")
     folder = folder or Path.cwd()
     if (folder / "poolaudit.toml").is_file():
-        return policy_from_mapping(_read_toml(folder / "poolaudit.toml"), "poolaudit.toml")
+        return policy_from_mapping(read_toml(folder / "poolaudit.toml"), "poolaudit.toml")
     if (folder / "pyproject.toml").is_file():
-        table = _own_table(_read_toml(folder / "pyproject.toml"))
+        table = _own_table(read_toml(folder / "pyproject.toml"))
         return policy_from_mapping(table or {}, "[tool.poolaudit] of pyproject.toml")
     return Policy()
+
+
+def read_toml(path: Path, what: str = "Policy file") -> dict[str, Any]:
+    """The table a small TOML file holds.
+
+    Raises:
+        InvalidInputError: The file is missing, unreadable, over 1 MB or not TOML; `what` names it in the message.
+    """
+    try:
+        if path.stat().st_size > _FILE_LIMIT_BYTES:
+            raise InvalidInputError(f"{what} {path.name!r} is larger than 1 MB", "a small TOML file")
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return values
+    except FileNotFoundError:
+        siblings = [entry.name for entry in path.parent.glob("*.toml")]
+        raise InvalidInputError(
+            f"{what} {str(path)!r} does not exist",
+            "a TOML file",
+            did_you_mean(path.name, siblings) or "Check the name, or leave the option out",
+        ) from None
+    except OSError as error:
+        raise InvalidInputError(f"{what} {str(path)!r} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInputError(f"{what} {path.name!r} is not valid TOML: {error}") from None
 
 
 def _own_table(values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -131,22 +155,3 @@ def _own_table(values: Mapping[str, Any]) -> dict[str, Any] | None:
         if not isinstance(table, dict):
             raise InvalidInputError(f"{key!r} in pyproject.toml is {table!r}", "a table: [tool.poolaudit]")
     return dict(table)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _FILE_LIMIT_BYTES:
-            raise InvalidInputError(f"Policy file {path.name!r} is larger than 1 MB", "a small TOML file")
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return values
-    except FileNotFoundError:
-        siblings = [entry.name for entry in path.parent.glob("*.toml")]
-        raise InvalidInputError(
-            f"Policy file {str(path)!r} does not exist",
-            "a TOML file",
-            did_you_mean(path.name, siblings) or "Check the name, or leave it out to use the default thresholds",
-        ) from None
-    except OSError as error:
-        raise InvalidInputError(f"Policy file {str(path)!r} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInputError(f"Policy file {path.name!r} is not valid TOML: {error}") from None

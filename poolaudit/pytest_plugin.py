@@ -21,37 +21,121 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from poolaudit.conformance import ConformanceResult
     from poolaudit.evidence.conformance import PropertyResult
-    from poolaudit.results import AuditResult
+    from poolaudit.testing.doors import Doors, Session
 
 
-class Doors:
-    """What a test can ask poolaudit for."""
+_PROFILES = ("quick", "standard", "thorough")
+_OPTIONS = {
+    "report": "folder for the report of all audits of this session",
+    "profile": "how much audits and layer checks try: quick, standard or thorough",
+    "policy": "TOML file with thresholds; by default poolaudit.toml or pyproject.toml in the root folder",
+    "baseline": "TOML file of accepted findings, as poolaudit accept writes it",
+}
+_SESSION = pytest.StashKey["Session"]()
+_RUNNING = pytest.StashKey[str]()
 
-    def audit(self, model: Any, test: Any, **options: Any) -> AuditResult:
-        """Audits a model on a test split; `options` are the further fields of `AuditPlan`."""
-        from poolaudit.audit import AuditPlan, run_audit
 
-        return run_audit(AuditPlan(model=model, test=test, command="pytest", **options))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Command-line options, each with an ini key of the same name."""
+    group = parser.getgroup("poolaudit", "release audits of models with pooling layers")
+    for name, text in _OPTIONS.items():
+        metavar = "DIR" if name == "report" else "LEVEL" if name == "profile" else "FILE"
+        group.addoption(f"--poolaudit-{name}", metavar=metavar, default=None, help=text)
+        parser.addini(f"poolaudit_{name}", text, default="")
 
-    def metrics(self, predictions: str | Path, **options: Any) -> AuditResult:
-        """Audits a prediction file, without TensorFlow; `options` are the further fields of `AuditPlan`."""
-        from poolaudit.audit import AuditPlan, run_audit
 
-        return run_audit(AuditPlan(predictions=predictions, command="pytest", **options))
+def _asked(config: pytest.Config, name: str) -> str | None:
+    """What the command line says, else the ini file, whose paths are relative to the root folder."""
+    given = config.getoption(f"--poolaudit-{name}")
+    if given is not None:
+        return str(given)
+    stated = str(config.getini(f"poolaudit_{name}")).strip()
+    if not stated:
+        return None
+    return stated if name == "profile" else str(config.rootpath / stated)
 
-    def check_layer(self, layer_or_factory: Any, like: str | None = None, **options: Any) -> ConformanceResult:
-        """Attacks a pooling layer with properties; see `poolaudit.conformance.check_layer`."""
-        from poolaudit.conformance import check_layer
 
-        return check_layer(layer_or_factory, like, **options)
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses a wrong option before any test runs; loads nothing."""
+    profile = _asked(config, "profile")
+    if profile not in (None, *_PROFILES):
+        raise pytest.UsageError(f"--poolaudit-profile is {profile!r}; allowed: {', '.join(_PROFILES)}")
+    for name in ("policy", "baseline"):
+        file = _asked(config, name)
+        if file is not None and not Path(file).is_file():
+            raise pytest.UsageError(f"--poolaudit-{name}: {file!r} is not a file")
+
+
+def _session(config: pytest.Config) -> Session:
+    """What this process's tests share, made when the first of them needs it."""
+    if _SESSION not in config.stash:
+        from poolaudit.errors import InvalidInputError
+        from poolaudit.testing.doors import Session, Settings
+
+        policy, baseline = _asked(config, "policy"), _asked(config, "baseline")
+        cache = getattr(config, "cache", None)
+        settings = Settings(
+            profile=_asked(config, "profile") or "quick",
+            policy=None if policy is None else Path(policy),
+            baseline=None if baseline is None else Path(baseline),
+            folder=config.rootpath,
+            cache=None if cache is None else Path(cache.mkdir("poolaudit")),
+        )
+        try:
+            config.stash[_SESSION] = Session(settings, test=config.stash.get(_RUNNING, ""))
+        except InvalidInputError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[_SESSION]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The report names the tests that asked for a result."""
+    item.config.stash[_RUNNING] = item.nodeid
+    if _SESSION in item.config.stash:
+        item.config.stash[_SESSION].test = item.nodeid
 
 
 @pytest.fixture(scope="session")
-def poolaudit() -> Doors:
+def poolaudit(request: pytest.FixtureRequest) -> Doors:
     """The library's doors, for tests that audit."""
-    return Doors()
+    from poolaudit.testing.doors import Doors
+
+    return Doors(_session(request.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A worker of pytest-xdist is done: what its tests audited joins the report."""
+    packed = getattr(node, "workeroutput", {}).get("poolaudit")
+    if packed:
+        from poolaudit.testing.session import unpack
+
+        _session(node.config).records.extend(unpack(packed))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the report, or hands the records to the process that writes it."""
+    config = session.config
+    folder = _asked(config, "report")
+    if folder is None:
+        return
+    if hasattr(config, "workeroutput"):
+        if _SESSION in config.stash:
+            from poolaudit.testing.session import pack
+
+            config.workeroutput["poolaudit"] = pack(config.stash[_SESSION].records)
+        return
+    if getattr(config.option, "collectonly", False):
+        return
+    from poolaudit.testing.session import write_session
+
+    written = write_session(_session(config).records, Path(folder))
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.ensure_newline()
+        reporter.write_line(f"poolaudit report: {written}")
 
 
 @dataclass
@@ -150,7 +234,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     callspec = getattr(pyfuncitem, "callspec", None)
     item = callspec.params.get("conformance_result") if callspec is not None else None
     if isinstance(item, _Item):
-        _judge(item, item.run.of(item.name))
+        found = item.run.of(item.name)
+        _record(pyfuncitem, item, found)
+        _judge(item, found)
+
+
+def _record(pyfuncitem: pytest.Function, item: _Item, found: list[PropertyResult]) -> None:
+    if found and _asked(pyfuncitem.config, "report") is not None:
+        session = _session(pyfuncitem.config)
+        session.test = pyfuncitem.nodeid
+        session.record_layer(found[0].layer, found, item.run.options["seed"])
 
 
 def _judge(item: _Item, found: list[PropertyResult]) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
+from typing import Literal
 
+from poolaudit import requirements
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
+from poolaudit.evidence.leakage import LeakageEvidence
 from poolaudit.findings import Finding
-from poolaudit.outcomes import Outcome, Verdict
+from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
 
 SCHEMA_VERSION = 1
+Scope = Literal["audit", "geometry", "conformance", "ablation", "leakage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,8 @@ class Evidence:
     geometry: GeometryEvidence | None = None
     evaluation: EvaluationEvidence | None = None
     conformance: tuple[PropertyResult, ...] | None = None
-    ablation: None = None
-    leakage: None = None
+    ablation: AblationEvidence | None = None
+    leakage: LeakageEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,40 @@ class Decision:
     reasons: tuple[str, ...]
     decided_by: tuple[str, ...]
     would_change: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """An open finding that the team has accepted, up to a day.
+
+    Attributes:
+        code: The finding's code.
+        outcome: The outcome accepted; a FAILED one covers UNDECIDED as well, nothing else covers another.
+        severity: The heaviest severity accepted.
+        labels: Labels of the finding's evidence when it was accepted: what shows beyond them is new.
+        reason: Why it is accepted.
+        expires: The last day on which it is, ISO 8601.
+        has_expired: True where that day was past when the result was judged; then it covers nothing.
+    """
+
+    code: str
+    outcome: Outcome
+    severity: Severity
+    labels: tuple[str, ...]
+    reason: str
+    expires: str
+    has_expired: bool = False
+
+    def covers(self, finding: Finding) -> bool:
+        """True where the finding is what was accepted, and no worse."""
+        milder = (Outcome.FAILED, Outcome.UNDECIDED) if self.outcome is Outcome.FAILED else (self.outcome,)
+        return (
+            not self.has_expired
+            and finding.code == self.code
+            and finding.outcome in milder
+            and not (finding.severity.at_least(self.severity) and finding.severity is not self.severity)
+            and {fact.label for fact in finding.evidence} <= set(self.labels)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +122,8 @@ class Provenance:
         command: The command line or Python call.
         started: UTC, ISO 8601.
         versions: Pairs of package and version.
-        platform: Operating system, processor and core count.
+        platform: Operating system, processor, core count and memory.
+        commit: Git commit of the folder the audit ran in, with "+changes" where files differ; None outside of one.
     """
 
     command: str
@@ -93,11 +134,17 @@ class Provenance:
     platform: str
     model: ModelProvenance | None
     data: tuple[DataProvenance, ...]
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """A finished audit: plain, frozen, versioned data that survives a JSON round trip unchanged."""
+    """A finished audit: plain, frozen, versioned data that survives a JSON round trip unchanged.
+
+    Attributes:
+        accepted: Findings accepted by the baseline the audit was given; they do not change the verdict.
+        scope: "audit", or the one stage that a command of its own ran ("conformance", "geometry", ...).
+    """
 
     schema_version: int
     title: str
@@ -109,3 +156,58 @@ class AuditResult:
     evidence: Evidence
     policy: Policy
     provenance: Provenance
+    scope: Scope = "audit"
+    accepted: tuple[Acceptance, ...] = ()
+
+    def acceptance_of(self, finding: Finding) -> Acceptance | None:
+        """The acceptance that covers the finding; None where it is not accepted or not open."""
+        return next((a for a in self.accepted if finding.is_open and a.covers(finding)), None)
+
+    def breaks_the_build(self, finding: Finding) -> bool:
+        """True where the finding is open, at or above the policy's fail level, and not accepted."""
+        counts = finding.is_open and finding.severity.at_least(self.policy.fail_level)
+        return counts and self.acceptance_of(finding) is None
+
+    def require(self, *, positive: str | None = None, **bars: float) -> None:
+        """Fails unless each metric reaches its bar with its whole interval.
+
+        Args:
+            positive: The class meant; None is the audit's class of interest, or each class where none was named.
+            bars: `accuracy_at_least`, `balanced_accuracy_at_least`, `recall_at_least`, `precision_at_least`,
+                `f1_at_least`, `average_precision_at_least`, each in [0, 1].
+
+        Raises:
+            AssertionError: A metric is below its bar, not shown to reach it, or cannot be estimated.
+            InvalidInputError: An unknown keyword or class, or a bar outside [0, 1].
+        """
+        __tracebackhide__ = True
+        requirements.require(self, positive, bars)
+
+    def require_no(self, *codes: str) -> None:
+        """Fails where one of these checks is open and not accepted, or was not made."""
+        __tracebackhide__ = True
+        requirements.require_no(self, codes)
+
+    def require_verdict(self, verdict: str | Verdict) -> None:
+        """Fails, with what decided, unless the verdict is this one."""
+        __tracebackhide__ = True
+        requirements.require_verdict(self, verdict)
+
+    def require_release(self) -> None:
+        """Fails where a finding at or above the fail level stands that no baseline accepts."""
+        __tracebackhide__ = True
+        requirements.require_release(self)
+
+    def _repr_html_(self) -> str:
+        """The summary a notebook shows in place of the object."""
+        reasons = "".join(f"<li>{escape(reason)}</li>" for reason in self.decision.reasons[:3])
+        rows = "".join(
+            f"<tr><td>{finding.outcome}</td><td>{finding.code}</td><td>{escape(finding.title)}</td>"
+            f"<td>{escape(finding.summary)}</td></tr>"
+            for finding in self.findings
+        )
+        return (
+            f"<h3>{self.verdict.value.replace('_', ' ')}: {escape(self.title)}</h3><ol>{reasons}</ol>"
+            f"<p>Not assessed: {len(self.not_assessed)}</p><details><summary>{len(self.findings)} checks</summary>"
+            f"<table>{rows}</table></details>"
+        )

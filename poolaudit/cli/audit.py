@@ -28,6 +28,7 @@ def _audit(
     validation: Annotated[
         str | None, typer.Option("--validation", help="Data to choose a threshold on; never the test data.")
     ] = None,
+    train: Annotated[str | None, typer.Option("--train", help="The data the model was trained on.")] = None,
     positive: running.Positive = None,
     classes: Annotated[
         str | None, typer.Option("--classes", help="Class names in the order of the model's outputs, with commas.")
@@ -39,12 +40,22 @@ def _audit(
     stages: Annotated[
         list[str] | None,
         typer.Option(
-            "--stage", help="Run this stage only; may be given again. [default: geometry, evaluation, conformance]"
+            "--stage",
+            help="Run this stage only; may be given again: geometry, evaluation, conformance, ablation, leakage. "
+            "[default: all]",
         ),
     ] = None,
     budget: Annotated[str, typer.Option("--budget", help="How much to try: quick, standard or thorough.")] = "standard",
+    feature_size: Annotated[
+        float | None,
+        typer.Option(
+            "--feature-size",
+            help="Size of the smallest feature that matters, in input cells. [default: estimated from the test data]",
+        ),
+    ] = None,
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
+    baseline: running.Baseline = None,
     seed: running.Seed = 0,
     title: running.Title = None,
     out: running.Out = running.DEFAULT_OUT,
@@ -58,16 +69,18 @@ def _audit(
         model=model,
         test=test,
         validation=validation,
+        train=train,
         positive=positive,
         class_names=running.parse_names(classes),
         resize=running.parse_size(resize),
         trust_model_code=trust_model_code,
         stages=tuple(stages) if stages else STAGES,
         budget=budget,
+        feature_size=feature_size,
         policy=running.chosen_policy(policy, fail_level),
         seed=seed,
         title=title,
         command=running.command_line(),
     )
     make_output_folder(out)
-    return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet)
+    return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet, baseline=baseline)

@@ -11,6 +11,7 @@ import typer
 
 from poolaudit.cli import running
 from poolaudit.cli.quiet import import_tensorflow
+from poolaudit.results import Evidence
 
 if TYPE_CHECKING:
     from poolaudit.conformance import ConformanceResult
@@ -60,12 +61,13 @@ def _check(
     ] = False,
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
+    baseline: running.Baseline = None,
     seed: running.Seed = 0,
     title: running.Title = None,
     out: running.Out = running.DEFAULT_OUT,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import judge_layers
+    from poolaudit.audit import judge_part
     from poolaudit.store.atomic import make_output_folder
 
     if replay_file is not None:
@@ -83,8 +85,9 @@ def _check(
         running.close(listener)
     if json_file is not None:
         _write_json(result, None if to_standard_output else json_file)
-    judged = judge_layers(
-        result.results,
+    judged = judge_part(
+        "conformance",
+        Evidence(conformance=result.results),
         title=title or ", ".join(layers),
         policy=chosen,
         seed=seed,
@@ -92,6 +95,7 @@ def _check(
         notes=(*result.notes, *_stale(result)),
         duration_seconds=result.duration_seconds,
     )
+    judged = running.with_baseline(judged, baseline)
     report = running.write_result(judged, out)
     if not quiet and not to_standard_output:
         typer.echo(_told(result))

@@ -43,12 +43,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the code that the help names."""
     # TensorFlow greets with build and device messages before anyone asked; errors still come through.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from poolaudit.cli import audit, check, demo, explain, metrics, report
+    register_commands()
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def register_commands() -> None:
+    """Adds every command to `app`, once."""
+    from poolaudit.cli import ablate, accept, apply, audit, check, demo, diff, explain, inspect, leaks, metrics, report
 
     if not app.registered_commands:
-        for module in (audit, metrics, check, report, explain, demo):
+        for module in (audit, metrics, inspect, check, leaks, ablate, apply, report, diff, accept, explain, demo):
             module.register(app)
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(arguments: list[str]) -> int:

@@ -29,6 +29,7 @@ def _metrics(
     positive: running.Positive = None,
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
+    baseline: running.Baseline = None,
     seed: running.Seed = 0,
     title: running.Title = None,
     out: running.Out = running.DEFAULT_OUT,
@@ -50,4 +51,4 @@ def _metrics(
     )
     make_output_folder(out)
     with renderer_process():
-        return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet)
+        return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet, baseline=baseline)

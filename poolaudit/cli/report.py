@@ -22,6 +22,7 @@ def _report(
         Path | None, typer.Option("--policy", help="TOML file with thresholds. [default: the policy in the result]")
     ] = None,
     fail_level: running.FailLevel = None,
+    baseline: running.Baseline = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for report.html and result.json. [default: beside the result]")
     ] = None,
@@ -40,4 +41,4 @@ def _report(
         chosen = replace(chosen, fail_level=running.chosen_policy(policy, fail_level).fail_level)
     folder = out or (result if result.is_dir() else result.parent)
     make_output_folder(folder)
-    return running.finish(judge_again(stored, chosen), folder, as_json=as_json, quiet=quiet)
+    return running.finish(judge_again(stored, chosen), folder, as_json=as_json, quiet=quiet, baseline=baseline)

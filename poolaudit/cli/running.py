@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poolaudit.baseline import apply_baseline
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.events import Event, Listener, StageFinished, StageProgress, StageStarted, silent
@@ -24,13 +25,17 @@ from poolaudit.results import AuditResult
 if TYPE_CHECKING:
     from poolaudit.audit import AuditPlan
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for report.html and result.json.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the report and the files beside it.")]
 PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", help="TOML file with thresholds. [default: poolaudit.toml or pyproject.toml here]"),
 ]
 FailLevel = Annotated[
     str | None, typer.Option("--fail-level", help="Exit with 1 from this severity on: critical, major, minor or info.")
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="TOML file of accepted findings (see poolaudit accept): fail only on new ones."),
 ]
 Positive = Annotated[str | None, typer.Option("--positive", help="The class of interest. [default: judge each class]")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output, nothing else.")]
@@ -59,15 +64,17 @@ def command_line() -> str:
 
 
 def write_result(result: AuditResult, out: Path) -> Path:
-    """Writes report.html and result.json into `out`, both whole or not at all; returns the report's path."""
-    from poolaudit.report.html import render_html
+    """Writes the report and everything beside it into `out`, all whole or not at all; returns the report's path."""
+    from poolaudit.report.files import render_all
     from poolaudit.store.atomic import write_together
-    from poolaudit.store.results import encode_result
 
-    # A title or file name that is no valid text (a lone surrogate) must not cost the report.
-    html = render_html(result).encode(errors="replace")
-    write_together({out / "result.json": encode_result(result), out / "report.html": html})
+    write_together({out / name: content for name, content in render_all(result).items()})
     return out / "report.html"
+
+
+def with_baseline(result: AuditResult, file: Path | None) -> AuditResult:
+    """The result with what the baseline accepts marked."""
+    return result if file is None else apply_baseline(result, file)
 
 
 def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
@@ -83,22 +90,28 @@ def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
         close(listener)
 
 
-def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool) -> int:
+def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool, baseline: Path | None = None) -> int:
     """Writes the result, tells the user, and returns the exit code."""
+    result = with_baseline(result, baseline)
     report = write_result(result, out)
     if as_json:
-        from poolaudit.store.results import encode_result
-
-        sys.stdout.write(encode_result(result).decode())
+        print_json(result)
     elif not quiet:
         typer.echo(summary(result))
         typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
     return exit_code(result)
 
 
+def print_json(result: AuditResult) -> None:
+    """The result as it stands in result.json, on standard output."""
+    from poolaudit.store.results import encode_result
+
+    sys.stdout.write(encode_result(result).decode())
+
+
 def exit_code(result: AuditResult) -> int:
     """1 where an open finding is at or above the policy's fail level or a stage crashed, else 0."""
-    return int(fails_release(result.findings, result.stages, result.policy))
+    return int(fails_release(result))
 
 
 def step_listener(listener: Listener) -> Callable[[int, int, str], None]:
@@ -121,9 +134,20 @@ def summary(result: AuditResult) -> str:
     more = len(result.decision.reasons) - 3
     lines += [f"     and {more} more, in the report"] if more > 0 else []
     lines += ["", "Checks"]
-    lines += [f"  {symbols[f.outcome]}  {f.code}  {f.title}" for f in result.findings]
+    for f in result.findings:
+        if f.outcome is Outcome.SKIPPED:
+            continue
+        accepted = result.acceptance_of(f)
+        note = "" if accepted is None else f"  (accepted until {accepted.expires}: {accepted.reason})"
+        lines.append(f"  {symbols[f.outcome]}  {f.code}  {f.title}{note}")
+    skipped = [f.code for f in result.findings if f.outcome is Outcome.SKIPPED]
+    lines += [f"  {symbols[Outcome.SKIPPED]}  skipped: {', '.join(skipped)}"] if skipped else []
+    lines += [f"  The acceptance of {a.code} expired on {a.expires}." for a in result.accepted if a.has_expired]
     if result.not_assessed:
-        lines += ["", f"Not assessed ({len(result.not_assessed)}): " + "; ".join(i.what for i in result.not_assessed)]
+        lines += ["", f"Not assessed ({len(result.not_assessed)})"]
+        lines += [f"  {item.what}: {item.reason}" for item in result.not_assessed[:8]]
+        more = len(result.not_assessed) - 8
+        lines += [f"  and {more} more, in the report"] if more > 0 else []
     return "\n".join(lines)
 
 

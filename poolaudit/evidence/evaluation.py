@@ -218,6 +218,33 @@ class NotAssessed:
 
 
 @dataclass(frozen=True, slots=True)
+class MissedItem:
+    """An item that the model gave to another class.
+
+    Attributes:
+        index: Position in the test split, from 0.
+        score: Of its true class, in [0, 1]; None where only decisions are known.
+        path: The file it comes from, relative to its source; None where not given.
+        picture: Base64 text of a small PNG; None where there is nothing to show.
+    """
+
+    index: int
+    predicted: str
+    score: float | None
+    path: str | None
+    picture: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MissedItems:
+    """The missed items of one class, worst first; `items` holds the first of `total`."""
+
+    class_name: str
+    total: int
+    items: tuple[MissedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationEvidence:
     """All that is measured on the predictions for the test split.
 
@@ -254,3 +281,4 @@ class EvaluationEvidence:
     not_assessed: tuple[NotAssessed, ...] = ()
     head_problem: str | None = None
     decides_where_known: bool = True
+    missed: MissedItems | None = None

@@ -84,8 +84,8 @@ def all_detectors() -> Registry[Detector]:
     return _REGISTRY
 
 
-def detect(evidence: Evidence, policy: Policy, codes: str = "PA") -> tuple[Finding, ...]:
-    """The findings of all detectors whose code begins with `codes`: open ones first, then by severity and code."""
+def detect(evidence: Evidence, policy: Policy, codes: tuple[str, ...] = ("PA",)) -> tuple[Finding, ...]:
+    """The findings of all detectors whose code begins with one of `codes`: open first, then by severity and code."""
     found = [check(evidence, policy) for check in all_detectors() if check.doc.code.startswith(codes)]
     order = {
         Outcome.FAILED: 0,

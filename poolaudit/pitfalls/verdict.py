@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity, Verdict
-from poolaudit.policy import Policy
-from poolaudit.results import Decision, StageResult
+from poolaudit.results import AuditResult, Decision, StageResult
 
 
 def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[Verdict, Decision]:
@@ -45,10 +44,10 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
     )
 
 
-def fails_release(findings: Sequence[Finding], stages: Sequence[StageResult], policy: Policy) -> bool:
-    """True where an open finding is at or above the policy's fail level, or a stage crashed."""
-    return any(f.is_open and f.severity.at_least(policy.fail_level) for f in findings) or any(
-        stage.outcome is Outcome.CRASHED for stage in stages
+def fails_release(result: AuditResult) -> bool:
+    """True where a finding breaks the build or a stage crashed."""
+    return any(result.breaks_the_build(finding) for finding in result.findings) or any(
+        stage.outcome is Outcome.CRASHED for stage in result.stages
     )
 
 

@@ -1,7 +1,10 @@
-"""Page to HTML: one file, offline, without a script."""
+"""Page to HTML: one file that opens offline; its script only adds comfort."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -9,12 +12,35 @@ import markupsafe
 
 import poolaudit.report
 from poolaudit.report.charts.chart import legible
-from poolaudit.report.page import build_page
+from poolaudit.report.compare import Comparison
+from poolaudit.report.page import (
+    DiffPage,
+    Page,
+    SessionEntry,
+    SessionPage,
+    build_diff_page,
+    build_page,
+    build_session_page,
+)
 from poolaudit.results import AuditResult
 
 
 def render_html(result: AuditResult) -> str:
     """The report as one self-contained HTML document; the same result renders to the same text."""
+    return _render("report.html", build_page(result))
+
+
+def render_comparison_html(comparison: Comparison) -> str:
+    """The comparison of two results as one self-contained HTML document."""
+    return _render("diff.html", build_diff_page(comparison))
+
+
+def render_session_html(entries: Sequence[SessionEntry]) -> str:
+    """The overview of a test session; each result's own report lies in its folder beside it."""
+    return _render("session.html", build_session_page(entries))
+
+
+def _render(template: str, page: Page | DiffPage | SessionPage) -> str:
     folder = _template_folder()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
@@ -24,9 +50,14 @@ def render_html(result: AuditResult) -> str:
         lstrip_blocks=True,
     )
     environment.filters["prose"] = _prose
-    # The style sheet is ours and read from the package; it goes in as it is.
+    # Style sheet and script are ours and read from the package; they go in as they are. The page's policy lets this
+    # script run, known by its hash, and no other.
+    script = (folder / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals["style"] = markupsafe.Markup((folder / "report.css").read_text(encoding="utf-8"))
-    return legible(environment.get_template("report.html").render(page=build_page(result)))
+    environment.globals["script"] = markupsafe.Markup(script)
+    environment.globals["script_hash"] = f"sha256-{digest}"
+    return legible(environment.get_template(template).render(page=page))
 
 
 def _prose(text: str) -> markupsafe.Markup:

@@ -131,15 +131,35 @@ def average_precision(ranked: RankedScores, confidence: float = 0.95) -> Estimat
     if positives == 1:
         reason = "one positive item gives no interval"
         return Estimate(value, None, None, n, "infinitesimal jackknife, logit scale, t", confidence, reason)
-    per_rank = in_group / ranked.predicted_positives
-    gained = np.cumsum(per_rank[::-1])[::-1]
-    lost = np.cumsum((per_rank * precision)[::-1])[::-1]
-    of_positive = (precision - value + gained - lost) / positives
-    of_negative = -lost / positives
+    of_positive, of_negative = _precision_influences(ranked, value)
     variance = _dot(in_group, of_positive**2) + _dot(negatives_in_group, of_negative**2)
     variance *= n / (n - 1)
     low, high = _logit_interval(value, variance, positives - 1, confidence)
     return Estimate(value, low, high, n, "infinitesimal jackknife, logit scale, t", confidence)
+
+
+def average_precision_influences(ranked: RankedScores, is_positive: npt.NDArray[np.bool_]) -> tuple[float, FloatArray]:
+    """Average precision and the influence of each item on it, float64 (n,) in the items' own order.
+
+    Args:
+        ranked: Scores with at least one positive and one negative.
+        is_positive: Truth, shape (n,).
+    """
+    precision = ranked.true_positives / ranked.predicted_positives
+    value = _dot(ranked.positives_in_group, precision) / ranked.positives
+    of_positive, of_negative = _precision_influences(ranked, value)
+    group = np.empty(len(ranked.order), dtype=np.intp)
+    group[ranked.order] = np.repeat(np.arange(len(ranked.ends)), np.diff(ranked.ends, prepend=-1))
+    return value, np.where(is_positive, of_positive[group], of_negative[group])
+
+
+def _precision_influences(ranked: RankedScores, value: float) -> tuple[FloatArray, FloatArray]:
+    """By group of equal scores: the influence of a positive and of a negative there on average precision."""
+    precision = ranked.true_positives / ranked.predicted_positives
+    per_rank = ranked.positives_in_group / ranked.predicted_positives
+    gained = np.cumsum(per_rank[::-1])[::-1]
+    lost = np.cumsum((per_rank * precision)[::-1])[::-1]
+    return (precision - value + gained - lost) / ranked.positives, -lost / ranked.positives
 
 
 def _dot(left: FloatArray, right: FloatArray) -> float:

@@ -28,6 +28,7 @@ from poolaudit.strategies.inputs import (
 )
 from poolaudit.strategies.invalid import FLAWS, InvalidCase, invalid_configurations
 from poolaudit.strategies.masks import masks
+from poolaudit.strategies.networks import NetworkCase, build_network, networks
 
 __all__ = [
     "CHANNELS",
@@ -36,10 +37,13 @@ __all__ = [
     "FLAWS",
     "INPUT_KINDS",
     "InvalidCase",
+    "NetworkCase",
     "PoolCase",
     "PoolInput",
+    "build_network",
     "invalid_configurations",
     "masks",
+    "networks",
     "pool_cases",
     "pool_configurations",
     "pool_input",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
 import os
 import sys
@@ -44,6 +45,9 @@ def admit_code(name: str, config: dict[str, Any], trust_model_code: bool) -> tup
     Raises:
         InvalidInputError: Where the model holds code and `trust_model_code` is False; nothing of it was run.
     """
+    if '"poolaudit>' in json.dumps(config):
+        # A variant that poolaudit wrote. By name, as the room of these layers lies on a higher floor.
+        importlib.import_module("poolaudit.ablation.layers")
     known = registered_names()
     body = {key: value for key, value in config.items() if key != "compile_config"}
     found = embedded_code(body, known)

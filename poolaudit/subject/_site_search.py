@@ -203,13 +203,16 @@ class SiteSearch:
         if inner:
             only = self._whole_of(call) if len(inner) == 1 else None
             first = inner[0]
+            stated = strides * first.rank if strides is not None and len(strides) == 1 else strides
+            # A layer that does more than its one operation, such as pool densely and blur, has strides of its own.
+            states_its_own = only is None and stated is not None and len(stated) == first.rank
             site = replace(
                 site,
                 found_by="trace",
                 rank=first.rank,
                 kind=first.kind if only is not None else "custom",
                 window=first.window if len(inner) == 1 else window,
-                strides=first.strides if len(inner) == 1 else strides,
+                strides=first.strides if len(inner) == 1 and not states_its_own else stated,
                 padding=first.padding if len(inner) == 1 else padding,
                 data_format=site.data_format or first.data_format,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,15 +51,20 @@ class Trace:
     owner: Any
 
 
-def trace(loaded: LoadedModel) -> Trace:
-    """Traces the model at its input shape. Raises whatever the model's own code raises."""
+def trace(loaded: LoadedModel, shapes: Sequence[Sequence[int]] | None = None) -> Trace:
+    """Traces the model at its input shape. Raises whatever the model's own code raises.
+
+    Args:
+        loaded: The model.
+        shapes: Sizes of each input, batch included; by default those the model states, which may be open.
+    """
     import tensorflow as tf
 
     if loaded.signature is not None:
         function = loaded.signature.function
         return Trace(function.graph, None, tuple(function.graph.outputs), function)
     model = loaded.keras_model
-    signature = _signature(model, loaded)
+    signature = _signature(model, loaded) if shapes is None else _fixed_signature(model, loaded, shapes)
     calls: list[Call] = []
     with _recorded(model, calls), quiet_keras():
         function = tf.function(lambda x: model(x, training=False), autograph=False)
@@ -82,6 +87,20 @@ def _signature(model: Any, loaded: LoadedModel) -> Any:
     if shape is None:
         raise ValueError("the model states no input shape")
     return tf.TensorSpec(shape, loaded.input_dtype)
+
+
+def _fixed_signature(model: Any, loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> Any:
+    import keras
+    import tensorflow as tf
+
+    structure = getattr(model, "input", None) if loaded.fixed_sizes else None
+    if structure is None:
+        return tf.TensorSpec(shapes[0], loaded.input_dtype)
+    specs = [
+        tf.TensorSpec(shape, keras.backend.standardize_dtype(tensor.dtype))
+        for tensor, shape in zip(keras.tree.flatten(structure), shapes, strict=True)
+    ]
+    return keras.tree.pack_sequence_as(structure, specs)
 
 
 def operations_of(model: Any) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from poolaudit.subject.archives import npz_keys, read_npz
 from poolaudit.subject.builtin import read_builtin
 from poolaudit.subject.classes import map_classes, require_distinct
 from poolaudit.subject.datasets import as_labels, collect, is_dataset
+from poolaudit.subject.feature_sizes import SIZE_KEYS, feature_sizes
 from poolaudit.subject.files import exists, missing_file
 from poolaudit.subject.functions import call_reference, is_reference
 from poolaudit.subject.images import read_image_folder
@@ -45,8 +46,8 @@ __all__ = [
 _SCHEMES = ("sklearn", "keras", "tfds")
 _COLUMNS = {"group": "groups", "time": "times", "path": "paths"}
 _FORMS = (
-    "an .npz with x and y, a folder of class folders of images, a .csv or .parquet manifest (path,label[,group,time]), "
-    "sklearn:digits, keras:fashion_mnist, tfds:NAME/SPLIT, package.module:function"
+    "an .npz with x and y, a folder of class folders of images, a .csv or .parquet manifest "
+    "(path,label[,group,time,size]), sklearn:digits, keras:fashion_mnist, tfds:NAME/SPLIT, package.module:function"
 )
 
 
@@ -129,10 +130,11 @@ def _from_npz(path: Path, name: str) -> RawSplit:
         missing = "y" if "x" in keys else "x"
         raise InvalidInputError(
             f"{path.name} has no array {missing!r}; it has {listed(keys)}",
-            f"x (items, ...) and y (items,), or x_{name} and y_{name}; optional group, time, path, class_names",
+            f"x (items, ...) and y (items,), or x_{name} and y_{name}; optional group, time, path, class_names, size, "
+            "mask, box",
             did_you_mean(missing, keys),
         )
-    optional = [key for key in (*_COLUMNS, "class_names") if key in keys]
+    optional = [key for key in (*_COLUMNS, "class_names", *SIZE_KEYS) if key in keys]
     arrays = read_npz(path, (*found, *optional))
     return _from_arrays(arrays[found[0]], arrays[found[1]], path.name, {key: arrays[key] for key in optional})
 
@@ -146,9 +148,9 @@ def _from_object(value: Any, source: str) -> RawSplit:
         if not {"x", "y"} <= value.keys():
             raise InvalidInputError(
                 f"{source}: the mapping holds {listed(map(str, value))}",
-                'the keys "x" and "y", optional "group", "time", "path" and "class_names"',
+                'the keys "x" and "y", optional "group", "time", "path", "class_names", "size", "mask" and "box"',
             )
-        optional = {key: value[key] for key in (*_COLUMNS, "class_names") if value.get(key) is not None}
+        optional = {key: value[key] for key in (*_COLUMNS, "class_names", *SIZE_KEYS) if value.get(key) is not None}
         return _from_arrays(value["x"], value["y"], source, optional)
     if isinstance(value, (tuple, list)) and len(value) == 2:
         return _from_arrays(value[0], value[1], source, {})
@@ -164,14 +166,24 @@ def _from_arrays(x: Any, y: Any, source: str, optional: Mapping[str, Any]) -> Ra
     if "class_names" in optional:
         given = as_labels(_array(optional["class_names"], "class_names", source), source)
         names = require_distinct(tuple(str(name) for name in given.ravel().tolist()), f"{source}: the class names")
+    inputs = _array(x, "x", source)
+    sizes, size_source = (
+        (None, None)
+        if inputs.ndim < 2
+        else feature_sizes(
+            {key: _array(optional[key], key, source) for key in SIZE_KEYS if key in optional}, inputs, source
+        )
+    )
     return RawSplit(
-        inputs=_array(x, "x", source),
+        inputs=inputs,
         labels=as_labels(_array(y, "y", source), source),
         source=source,
         class_names=names,
         groups=columns.get("groups"),
         times=columns.get("times"),
         paths=columns.get("paths"),
+        sizes=sizes,
+        size_source=size_source,
     )
 
 
@@ -197,6 +209,8 @@ def _from_split(split: DataSplit) -> RawSplit:
         times=split.times,
         paths=split.paths,
         notes=split.notes,
+        sizes=split.sizes,
+        size_source=split.size_source,
     )
 
 

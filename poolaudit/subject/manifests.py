@@ -7,22 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from poolaudit.errors import InvalidInputError, did_you_mean, listed
-from poolaudit.subject.columns import as_texts
+from poolaudit.subject.columns import as_floats, as_texts
+from poolaudit.subject.feature_sizes import feature_sizes
 from poolaudit.subject.images import load_images, require_inside
 from poolaudit.subject.labels import encode_labels
 from poolaudit.subject.splits import RawSplit
 from poolaudit.subject.tables import read_table
 
 _COLUMNS = ("path", "label", "group", "time")
+_NUMBERS = ("size",)
 
 
 def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
-    """The images named in column `path`, with their `label` and, where given, `group` and `time`.
+    """The images named in column `path`, with their `label` and, where given, `group`, `time` and `size`.
+
+    `size` is that of the feature that tells the class, in cells of the image as loaded.
 
     Raises:
         InvalidInputError: A column is missing, a path leaves the manifest's folder, an image cannot be read.
     """
-    columns, ignored = read_table(path, lambda name: False if name in _COLUMNS else None)
+    columns, ignored = read_table(path, lambda name: False if name in _COLUMNS else True if name in _NUMBERS else None)
     for needed in ("path", "label"):
         if needed not in columns:
             present = [*columns, *ignored]
@@ -30,7 +34,7 @@ def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
             if any(name.startswith("p_") for name in present) or "predicted" in present:
                 cure = "This looks like a file of predictions; judge it with `poolaudit metrics`"
             raise InvalidInputError(
-                f"{path.name} has no column {needed!r}; it has {listed(present)}", "path,label[,group,time]", cure
+                f"{path.name} has no column {needed!r}; it has {listed(present)}", "path,label[,group,time,size]", cure
             )
     paths = as_texts(columns["path"], f"{path.name}: path")
     if len(paths) == 0:
@@ -42,6 +46,10 @@ def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
         require_inside(base, name, path.name)
     labels = encode_labels(columns["label"], f"{path.name}: label")
     pixels, notes = load_images(base, list(paths), resize, path.name)
+    sizes = None
+    if "size" in columns:
+        stated = {"size": as_floats(columns["size"])}
+        sizes, _ = feature_sizes(stated, pixels, path.name)
     return RawSplit(
         inputs=pixels,
         labels=np.array(labels.texts)[labels.codes],
@@ -51,4 +59,6 @@ def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
         paths=paths,
         notes=notes,
         from_images=True,
+        sizes=sizes,
+        size_source=None if sizes is None else "column",
     )

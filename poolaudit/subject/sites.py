@@ -16,7 +16,7 @@ from poolaudit.subject._pooling_layers import (
     stated_window,
 )
 from poolaudit.subject._site_search import SiteSearch
-from poolaudit.subject._trace import trace
+from poolaudit.subject._trace import Trace, trace
 
 
 def list_pooling_sites(loaded: LoadedModel, input_shape: Shape | None = None) -> GeometryEvidence:
@@ -34,16 +34,19 @@ def list_pooling_sites(loaded: LoadedModel, input_shape: Shape | None = None) ->
 
 
 def sites_with_owners(
-    loaded: LoadedModel, input_shape: Shape | None = None
+    loaded: LoadedModel, input_shape: Shape | None = None, traced: Trace | None = None
 ) -> tuple[GeometryEvidence, tuple[Any, ...]]:
     """As `list_pooling_sites`, with the live layer or operation behind every site.
 
     The owner is None where a site is code inside something larger.
+
+    Args:
+        traced: The model's trace, where there is one already; shapes then are those it was traced at.
     """
     if loaded.input_shape is None and loaded.input_count == 0 and input_shape is not None:
         loaded = replace(loaded, input_shape=input_shape)
     try:
-        traced = trace(loaded)
+        traced = trace(loaded) if traced is None else traced
     except Exception as error:  # the model's own code runs here, and may raise anything
         return _listed_without_trace(loaded, error)
     search = SiteSearch(loaded, traced)

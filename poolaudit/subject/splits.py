@@ -32,6 +32,9 @@ class DataSplit:
         source: Where the split came from; never an absolute path.
         sha256: Over dtype, shape and content of inputs and labels.
         notes: What was done to the data while loading, one sentence each.
+        sizes: Size in cells of the feature that tells each item's class, float64 (n,), NaN where not known. None where
+            not given.
+        size_source: "column", "mask" or "box"; None where no sizes are given.
     """
 
     name: str
@@ -44,6 +47,8 @@ class DataSplit:
     source: str
     sha256: str
     notes: tuple[str, ...] = ()
+    sizes: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    size_source: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,6 +80,8 @@ class RawSplit:
     paths: Array | None = None
     notes: tuple[str, ...] = ()
     from_images: bool = False
+    sizes: np.ndarray[Any, np.dtype[np.float64]] | None = None
+    size_source: str | None = None
 
 
 def require_auditable_inputs(inputs: Array, source: str) -> None:
@@ -211,6 +218,8 @@ def finish_split(
         source=raw.source,
         sha256=content_sha256((inputs, labels)),
         notes=raw.notes,
+        sizes=raw.sizes,
+        size_source=raw.size_source,
     )
 
 

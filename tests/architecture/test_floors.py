@@ -18,6 +18,8 @@ FLOORS: dict[str, int] = {
     "findings": 0,
     "results": 0,
     "policy": 0,
+    "baseline": 0,
+    "requirements": 0,
     "events": 0,
     "evidence": 0,
     "configuration": 0,
@@ -36,6 +38,7 @@ FLOORS: dict[str, int] = {
     "report": 3,
     "cli": 4,
     "pytest_plugin": 4,
+    "testing": 4,
     "__main__": 5,
     "__init__": 5,
 }

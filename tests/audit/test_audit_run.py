@@ -150,7 +150,7 @@ def test_judging_again_measures_nothing(result: AuditResult) -> None:
     ("stage", "function"),
     [
         ("evaluation", "poolaudit.evaluation.evaluate.evaluate"),
-        ("geometry", "poolaudit.subject.sites.list_pooling_sites"),
+        ("geometry", "poolaudit.geometry.measure.measure_geometry"),
         ("conformance", "poolaudit.conformance.model.check_model"),
     ],
 )

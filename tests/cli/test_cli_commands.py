@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from poolaudit.cli.main import app, main
+from poolaudit.cli.main import app, main, register_commands
 from poolaudit.pitfalls.detector import all_detectors
 from poolaudit.store.results import decode_result, encode_result, load_result
 from poolaudit.version import __version__
 from specimens.outcomes import scored_counts
 
-COMMANDS = ("audit", "metrics", "report", "explain", "demo")  # at least
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -31,6 +30,11 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     out, err = capsys.readouterr()
     assert isinstance(end.value.code, int)
     return end.value.code, out, err
+
+
+def commands() -> list[str]:
+    register_commands()
+    return sorted(str(command.name) for command in app.registered_commands)
 
 
 def process(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -54,8 +58,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    assert {command.name for command in app.registered_commands} >= set(COMMANDS)
-    for command in sorted(str(command.name) for command in app.registered_commands):
+    assert len(commands()) >= 8
+    for command in commands():
         assert len(re.findall(rf"^\s+{command}\s", out, re.MULTILINE)) == 1
         code, help_text, _ = run(capsys, command, "--help")
         assert code == 0
@@ -67,7 +71,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.skipif(not README.is_file() or not README.read_text().strip(), reason="there is no README yet")
 def test_every_command_is_in_the_readme() -> None:
     text = README.read_text()
-    assert [command for command in COMMANDS if f"poolaudit {command}" not in text] == []
+    assert [command for command in commands() if f"poolaudit {command}" not in text] == []
 
 
 def test_version_and_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +87,14 @@ def test_exit_code_0_and_the_files(files: Path, capsys: pytest.CaptureFixture[st
     assert code == 0, out
     assert out.strip().startswith("READY: good.npz")
     folder = files / "poolaudit-report"
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "result.json"]
+    assert {path.name for path in folder.iterdir()} == {
+        "report.html",
+        "result.json",
+        "junit.xml",
+        "result.sarif",
+        "summary.md",
+        "model-index.yml",
+    }
     assert load_result(folder).verdict.value == "READY"
     assert "poolaudit-report/report.html" in out
 
@@ -125,6 +136,36 @@ def test_report_judges_again_without_the_data(files: Path, capsys: pytest.Captur
     assert after.policy.good_recall == 0.99
     assert run(capsys, "report", "again/result.json", "--quiet", "--out", "third")[0] == 1
     assert load_result(files / "third") == after
+
+
+def test_accept_writes_a_baseline_that_silences_what_is_known(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "metrics", "bad.npz", "--positive", "fraud", "--quiet")[0] == 1
+    said = run(capsys, "accept", "poolaudit-report", "--reason", "known since the pilot", "--expires", "2999-01-31")
+    assert said[0] == 0
+    assert "PA201" in said[1]
+    again = ("metrics", "bad.npz", "--positive", "fraud", "--baseline", "poolaudit-baseline.toml")
+    code, out, _ = run(capsys, *again)
+    assert code == 0
+    assert "NOT READY" in out, "the verdict stays"
+    assert "accepted until 2999-01-31: known since the pilot" in out
+    html = (files / "poolaudit-report" / "report.html").read_text(encoding="utf-8")
+    assert "Accepted until 2999-01-31: known since the pilot" in html
+    for bad in ("2020-01-31", "tomorrow"):
+        assert run(capsys, "accept", "poolaudit-report", "--reason", "x", "--expires", bad)[0] == 2
+    assert run(capsys, *again[:-1], "nowhere.toml")[0] == 2
+
+
+def test_diff_fails_on_what_is_new(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("good", "bad"):
+        run(capsys, "metrics", f"{name}.npz", "--positive", "fraud", "--quiet", "--out", name)
+    code, out, _ = run(capsys, "diff", "good", "bad", "--out", "changes")
+    assert code == 1
+    assert "READY → NOT READY" in out
+    assert {entry.name for entry in (files / "changes").iterdir()} == {"diff.html", "diff.md"}
+    code, out, _ = run(capsys, "diff", "bad", "good/result.json")
+    assert code == 0
+    assert "fixed" in out
+    assert run(capsys, "diff", "good", "nowhere")[0] == 2
 
 
 def test_a_tampered_result_is_refused_or_shown_and_never_a_crash(

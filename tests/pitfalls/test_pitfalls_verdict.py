@@ -17,13 +17,14 @@ from poolaudit.pitfalls.detector import all_detectors, detect
 from poolaudit.pitfalls.rates import Rate, judge_rates
 from poolaudit.pitfalls.verdict import decide, fails_release
 from poolaudit.policy import Policy
-from poolaudit.results import Decision, Evidence, StageResult
+from poolaudit.results import SCHEMA_VERSION, AuditResult, Decision, Evidence, Provenance, StageResult
 from poolaudit.statistics.binomial import mcnemar_first_better
 from poolaudit.statistics.intervals import wilson
 from specimens.outcomes import diagonal, evidence, from_confusion, from_counts, from_scores, predictions, scored_counts
 
 POLICY = Policy()
 RAN = (StageResult("evaluation", Outcome.PASSED, 0.1),)
+NOWHERE = Provenance("made", "2020-01-01T00:00:00+00:00", 0.1, 0, (), "made up", None, ())
 
 
 def concluded(given: Evidence, policy: Policy = POLICY) -> tuple[Verdict, Decision, dict[str, Finding]]:
@@ -185,8 +186,12 @@ def test_fail_level(outcome: Outcome, severity: Severity, level: Severity) -> No
     is_open = outcome in (Outcome.FAILED, Outcome.UNDECIDED, Outcome.CRASHED)
     weights = list(Severity)
     expected = is_open and weights.index(severity) <= weights.index(level)
-    assert fails_release([finding(outcome, severity)], RAN, policy) is expected
-    assert fails_release([], [StageResult("geometry", Outcome.CRASHED, 0.0, "a reason")], policy)
+    base = AuditResult(
+        SCHEMA_VERSION, "made", Verdict.READY, Decision((), (), ()), (), (), RAN, Evidence(), policy, NOWHERE
+    )
+    assert fails_release(dataclasses.replace(base, findings=(finding(outcome, severity),))) is expected
+    crashed = (StageResult("geometry", Outcome.CRASHED, 0.0, "a reason"),)
+    assert fails_release(dataclasses.replace(base, stages=crashed))
 
 
 def test_another_policy_judges_the_same_evidence_otherwise() -> None:

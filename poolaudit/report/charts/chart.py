@@ -14,6 +14,8 @@ INK, MUTED, GRID = "#1b2733", "#5b6b7b", "#dfe5ea"
 BLUE, ORANGE, RED, GREY = "#1f5fa8", "#b45309", "#b3261e", "#8896a3"
 
 _CONFIG: dict[str, Any] = {
+    # Only marks that ask for it (aria=True, with a description) get the text that becomes their tooltip.
+    "aria": False,
     "background": "transparent",
     "font": "Helvetica, Arial, sans-serif",
     "view": {"stroke": None},
@@ -35,6 +37,9 @@ _ACTIVE = re.compile(
     re.IGNORECASE,
 )
 
+_DESCRIBED = re.compile(
+    r'<(path|rect|line|circle) ((?:[a-z-]+="[^"]*" )*)aria-label="([^"]*)" role="graphics-symbol"([^>]*?)/?>(?:</\1>)?'
+)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -69,7 +74,9 @@ def render_svg(chart: Any) -> markupsafe.Markup:
     """
     svg = to_svg(_legible(chart.configure(**_CONFIG).to_dict(validate=False)))
     require_inert(svg)
-    # The page gives the picture one text alternative; Vega's own roles would be read out mark by mark.
+    # A described mark shows its description as a tooltip, which needs no script. The page gives the picture one text
+    # alternative; Vega's own roles would be read out mark by mark.
+    svg = _DESCRIBED.sub(r"<\1 \2\4><title>\3</title></\1>", svg)
     svg = re.sub(r' (aria-[a-z]+|role)="[^"]*"', "", svg)
     svg = re.sub(
         r'^<svg ([^>]*?)width="(\d+)" height="(\d+)"', r'<svg \1width="\2" height="\3" aria-hidden="true"', svg

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from poolaudit.evidence.evaluation import Calibration, EvaluationEvidence, PrecisionRecallCurve
+from poolaudit.evidence.evaluation import Calibration, EvaluationEvidence, OperatingPoint, PrecisionRecallCurve
 from poolaudit.evidence.wording import interval, number, percent
 from poolaudit.policy import Policy
 from poolaudit.report.charts.chart import BLUE, GREY, INK, MUTED, ORANGE, RED, Chart, legible, render_svg
@@ -30,6 +30,7 @@ def confusion_matrix(evaluation: EvaluationEvidence) -> Chart | None:
             "share": count / max(sum(row), 1),
             "text": f"{count:,}",
             "dark": count / max(sum(row), 1) > 0.5,
+            "hover": f"{count:,} of {sum(row):,} {names[index][:60]!r} are predicted as {names[column][:60]!r}",
         }
         for index, row in enumerate(evaluation.confusion)
         for column, count in enumerate(row)
@@ -39,8 +40,11 @@ def confusion_matrix(evaluation: EvaluationEvidence) -> Chart | None:
         x=alt.X("prediction:O", title="Predicted class", axis=alt.Axis(orient="bottom", **labels)),
         y=alt.Y("truth:O", title="True class", axis=alt.Axis(labelExpr=labels["labelExpr"])),
     )
-    heat = base.mark_rect(stroke="white").encode(
-        color=alt.Color("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=["#f1f5f9", "#9dbfe3", "#123f73"]))
+    heat = base.mark_rect(stroke="white", aria=True).encode(
+        description="hover:N",
+        color=alt.Color(
+            "share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=["#f1f5f9", "#9dbfe3", "#123f73"])
+        ),
     )
     text = base.mark_text(fontSize=12).encode(
         text="text:N", color=alt.condition("datum.dark", alt.value("white"), alt.value(INK))
@@ -76,6 +80,7 @@ def precision_recall(curve: PrecisionRecallCurve, policy: Policy, position: int)
         _rule("y", curve.prevalence, GREY, [2, 3]),
         _rule("y", policy.good_precision, ORANGE, [6, 4]),
         _rule("x", policy.good_recall, ORANGE, [6, 4]),
+        _targets([p for p in _thin(curve.points, 60) if p.precision is not None]).encode(x=x, y=y),
     ]
     shipped = ""
     if curve.shipped_precision is not None and curve.shipped_recall is not None:
@@ -123,7 +128,13 @@ def recall_by_class(evaluation: EvaluationEvidence, policy: Policy) -> Chart | N
         return None
     shown = known[:_CLASS_LIMIT]
     rows = [
-        {"class": f"{c.name} (n = {c.support:,})", "value": c.recall.value, "low": c.recall.low, "high": c.recall.high}
+        {
+            "class": f"{c.name} (n = {c.support:,})",
+            "value": c.recall.value,
+            "low": c.recall.low,
+            "high": c.recall.high,
+            "hover": f"{c.name[:60]}: recall {percent(c.recall.value)} ({interval(c.recall, as_percent=True)})",
+        }
         for c in shown
     ]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
@@ -131,7 +142,9 @@ def recall_by_class(evaluation: EvaluationEvidence, policy: Policy) -> Chart | N
     )
     x = alt.X("low:Q", title="Recall", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
     spans = base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x, x2="high:Q")
-    dots = base.mark_point(filled=True, size=55, color=BLUE, opacity=1).encode(x="value:Q")
+    dots = base.mark_point(filled=True, size=55, color=BLUE, opacity=1, aria=True).encode(
+        x="value:Q", description="hover:N"
+    )
     chart = alt.layer(spans, dots, _rule("x", policy.good_recall, ORANGE, [6, 4])).properties(
         width=360, height=max(60, 20 * len(shown))
     )
@@ -155,7 +168,13 @@ def reliability(calibration: Calibration) -> Chart:
     import altair as alt
 
     rows = [
-        {"confidence": b.mean_confidence, "accuracy": b.accuracy.value, "low": b.accuracy.low, "high": b.accuracy.high}
+        {
+            "confidence": b.mean_confidence,
+            "accuracy": b.accuracy.value,
+            "low": b.accuracy.low,
+            "high": b.accuracy.high,
+            "hover": f"mean confidence {percent(b.mean_confidence)}, accuracy {percent(b.accuracy.value)}, n = {b.n:,}",
+        }
         for b in calibration.bins
     ]
     x = alt.X("confidence:Q", title="Mean confidence", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
@@ -167,7 +186,7 @@ def reliability(calibration: Calibration) -> Chart:
         .encode(x=x, y=y)
     )
     spans = base.mark_rule(color=MUTED).encode(y=alt.Y("low:Q", title="Accuracy"), y2="high:Q")
-    dots = base.mark_point(filled=True, color=BLUE, size=55, opacity=1).encode(y=y)
+    dots = base.mark_point(filled=True, color=BLUE, size=55, opacity=1, aria=True).encode(y=y, description="hover:N")
     error = calibration.expected_calibration_error
     return Chart(
         "reliability",
@@ -189,6 +208,23 @@ def reliability(calibration: Calibration) -> Chart:
             for b in calibration.bins
         ),
     )
+
+
+def _targets(points: list[OperatingPoint]) -> Any:
+    """Invisible marks along a curve that show threshold, recall and precision when pointed at."""
+    import altair as alt
+
+    rows = [
+        {
+            "recall": p.recall,
+            "precision": p.precision,
+            "hover": f"threshold {number(p.threshold, 4)}: recall {percent(p.recall)}, "
+            f"precision {percent(p.precision)}",
+        }
+        for p in points
+    ]
+    marks = alt.Chart(alt.InlineData(values=rows)).mark_point(size=120, filled=True, opacity=0, aria=True)
+    return marks.encode(description="hover:N")
 
 
 def _rule(channel: str, value: float, color: str, dash: list[int]) -> Any:

@@ -1,0 +1,7 @@
+"""AuditPlan to AuditResult: loads the subject, runs the stages, judges what they found."""
+
+from poolaudit.audit.judging import judge_again, judge_part
+from poolaudit.audit.plan import BUDGETS, STAGES, AuditPlan
+from poolaudit.audit.run import run_audit
+
+__all__ = ["BUDGETS", "STAGES", "AuditPlan", "judge_again", "judge_part", "run_audit"]

@@ -1,0 +1,80 @@
+"""AuditPlan to AuditResult: the only place that runs stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from poolaudit.audit.judging import judge
+from poolaudit.audit.plan import AuditPlan
+from poolaudit.audit.provenance import data_provenance, model_provenance, provenance_of
+from poolaudit.audit.stages import ALL_STAGES, Stage, StageContext, StageSkipped
+from poolaudit.audit.subject import load_subject
+from poolaudit.errors import PoolauditError
+from poolaudit.events import Listener, StageFinished, StageProgress, StageStarted, silent
+from poolaudit.outcomes import Outcome
+from poolaudit.results import AuditResult, Evidence, StageResult
+
+
+def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
+    """Runs the stages, judges the evidence and returns the result; writes nothing.
+
+    A stage that crashes is a CRASHED stage, and the audit goes on.
+
+    Args:
+        plan: What to audit.
+        listener: Told of progress.
+
+    Raises:
+        InvalidInputError: Something the user gave cannot be audited as it is.
+    """
+    started, clock = datetime.now(timezone.utc), time.perf_counter()
+    subject = load_subject(plan)
+    stages = [stage for stage in ALL_STAGES if subject.model is not None or not stage.needs_model]
+    wanted = [stage.name for stage in stages if stage.name in plan.stages]
+    evidence, results = Evidence(), []
+    for stage in stages:
+        if stage.name not in wanted:
+            results.append(StageResult(stage.name, Outcome.SKIPPED, 0.0, "not asked for"))
+            continue
+        listener(StageStarted(stage.name, wanted.index(stage.name) + 1, len(wanted)))
+        found, result = _run_stage(stage, StageContext(plan, subject, evidence, _teller(stage.name, listener)))
+        evidence = replace(evidence, **{stage.name: found})
+        results.append(result)
+        listener(StageFinished(stage.name, result.outcome, result.duration_seconds, result.reason))
+    return judge(
+        evidence,
+        tuple(results),
+        title=plan.title or subject.name,
+        policy=plan.policy,
+        provenance=provenance_of(
+            command=plan.command,
+            seed=plan.seed,
+            started=started,
+            duration_seconds=time.perf_counter() - clock,
+            with_tensorflow=subject.model is not None,
+            model=None if subject.model is None else model_provenance(subject.model),
+            data=data_provenance(subject),
+        ),
+    )
+
+
+def _teller(stage: str, listener: Listener) -> Callable[[int, int, str], None]:
+    return lambda done, total, what: listener(StageProgress(stage, done, total, what))
+
+
+def _run_stage(stage: Stage, context: StageContext) -> tuple[Any, StageResult]:
+    clock = time.perf_counter()
+    evidence, outcome, reason = None, Outcome.PASSED, None
+    try:
+        evidence = stage.run(context)
+    except PoolauditError:
+        raise
+    except StageSkipped as skipped:
+        outcome, reason = Outcome.SKIPPED, str(skipped)
+    except Exception as error:
+        outcome, reason = Outcome.CRASHED, f"{type(error).__name__}: {error}"
+    return evidence, StageResult(stage.name, outcome, round(time.perf_counter() - clock, 3), reason)

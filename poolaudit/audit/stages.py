@@ -1,0 +1,298 @@
+"""The stages of an audit, in order: each reads the subject and returns evidence, a field of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poolaudit.audit.plan import STAGES, AuditPlan
+from poolaudit.audit.subject import Subject
+from poolaudit.errors import InvalidInputError
+from poolaudit.evidence.ablation import AblationEvidence
+from poolaudit.evidence.conformance import PropertyResult
+from poolaudit.evidence.evaluation import EvaluationEvidence, InputScaling
+from poolaudit.evidence.geometry import GeometryEvidence
+from poolaudit.evidence.leakage import LeakageEvidence, LeakImpact
+from poolaudit.results import Evidence
+
+if TYPE_CHECKING:
+    from poolaudit.geometry.measure import Items
+    from poolaudit.subject.heads import Head
+    from poolaudit.subject.models import LoadedModel
+    from poolaudit.subject.predictions import Predictions
+    from poolaudit.subject.splits import DataSplit
+
+
+# Training items that are predicted to hold their accuracy against that of the test.
+_TRAINING_ITEMS = 2_000
+
+
+class StageSkipped(Exception):
+    """A stage cannot say anything about this subject; its message is the reason the reader sees."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage can read.
+
+    Attributes:
+        evidence: Of the stages before this one.
+        tell: Takes steps done, steps in all, and the step in words.
+    """
+
+    plan: AuditPlan
+    subject: Subject
+    evidence: Evidence
+    tell: Callable[[int, int, str], None]
+
+    @property
+    def model(self) -> LoadedModel:
+        assert self.subject.model is not None
+        return self.subject.model
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage; `run` returns the field of `Evidence` that bears the stage's name.
+
+    Attributes:
+        needs_model: It looks into the model itself; an audit of predictions alone does not list it.
+    """
+
+    name: str
+    run: Callable[[StageContext], Any]
+    needs_model: bool
+
+
+def _geometry(context: StageContext) -> GeometryEvidence:
+    from poolaudit.geometry.measure import measure_geometry
+
+    plan, test = context.plan, context.subject.test
+    assert test is not None
+    items = _items(context, test)
+    evidence = measure_geometry(
+        context.model,
+        shapes=[test.inputs.shape[1:]],
+        items=None if isinstance(items, str) else items,
+        feature_size=plan.feature_size,
+        budget=plan.budget,
+        confidence=plan.policy.confidence,
+        seed=plan.seed,
+        effective=plan.budget == "thorough",
+        tell=context.tell,
+    )
+    if isinstance(items, str):
+        return replace(evidence, shift_reason=items, by_size_reason=items)
+    return evidence
+
+
+def _items(context: StageContext, test: DataSplit) -> Items | str:
+    """The test items with the model's decisions, or why it decides nothing."""
+    from poolaudit.geometry.measure import Items
+    from poolaudit.subject.heads import find_head, to_probabilities
+    from poolaudit.subject.labels import resolve_class
+    from poolaudit.subject.models import predict
+    from poolaudit.subject.splits import check_against_classes
+
+    model, positive = context.model, context.plan.positive
+    try:
+        raw = predict(model, test.inputs, on_batch=lambda done, total: context.tell(done, total, "predicting"))
+        head = find_head(model, raw)
+        test = check_against_classes(test, head.classes, model.name)
+    except InvalidInputError as error:
+        # What the network sees is known all the same; the evaluation tells the user what is wrong.
+        return f"the predictions cannot be read: {error}"
+    return Items(
+        inputs=test.inputs,
+        labels=test.labels,
+        class_names=test.class_names,
+        positive=None if positive is None else resolve_class(positive, test.class_names),
+        predicted=_decided(to_probabilities(raw, head)),
+        decide=lambda changed, inputs: _decided(to_probabilities(predict(changed, inputs), head)),
+        sizes=test.sizes,
+        size_source=test.size_source or "column",
+    )
+
+
+def _evaluation(context: StageContext) -> EvaluationEvidence:
+    from poolaudit.evaluation.evaluate import WANTED_PRECISIONS, evaluate
+    from poolaudit.evaluation.missed import missed_items
+    from poolaudit.evidence.estimates import Estimate
+
+    plan, subject, tell = context.plan, context.subject, context.tell
+    loss = Estimate.not_estimable("there is no model, only predictions")
+    head_problem: str | None = None
+    decides_where_known = True
+    scaling: InputScaling | None = None
+    predictions, validation = subject.predictions, subject.validation_predictions
+    if subject.model is not None and subject.test is not None:
+        from poolaudit.evaluation.input_scaling import check_input_scaling
+        from poolaudit.statistics.intervals import mean_interval
+        from poolaudit.subject.compiled_loss import compiled_losses
+        from poolaudit.subject.heads import find_head, to_probabilities
+        from poolaudit.subject.models import predict
+
+        model = subject.model
+        raw = predict(model, subject.test.inputs, on_batch=lambda done, total: tell(done, total, "predicting"))
+        head = find_head(model, raw)
+        head_problem, decides_where_known = head.problem, head.decides_where_known
+        predictions = _predictions(model, head, subject.test, raw)
+        losses = compiled_losses(model, predictions.labels, raw, head.classes)
+        loss = (
+            Estimate.not_estimable(losses, n=len(predictions))
+            if isinstance(losses, str)
+            else mean_interval(losses, plan.policy.confidence)
+        )
+        if subject.validation is not None:
+            validation = _predictions(model, head, subject.validation, predict(model, subject.validation.inputs))
+
+        def answer(inputs: Any) -> Any:
+            try:
+                return _decided(to_probabilities(predict(model, inputs), head))
+            except InvalidInputError:
+                # It answers on the data as given; where it refuses or overflows on rescaled ones, nothing is right.
+                return [-1] * len(inputs)
+
+        scaling = check_input_scaling(answer, subject.test.inputs, predictions.labels, head.classes, plan.seed)
+    assert predictions is not None
+    found = evaluate(
+        predictions,
+        positive=plan.positive,
+        confidence=plan.policy.confidence,
+        seed=plan.seed,
+        validation=validation,
+        wanted_precision=plan.policy.good_precision,
+        wanted_recall=plan.policy.good_recall,
+        recoverable_at=sorted({*WANTED_PRECISIONS, plan.policy.good_precision}),
+        loss=loss,
+        input_scaling=scaling,
+        head_problem=head_problem,
+        decides_where_known=decides_where_known,
+        on_progress=tell,
+    )
+    return replace(found, missed=missed_items(predictions, found, lambda chosen: _pictures(subject, chosen)))
+
+
+def _pictures(subject: Subject, chosen: Sequence[int]) -> Sequence[str | None]:
+    from poolaudit.subject.pictures import item_pictures
+
+    if subject.test is None:
+        return [None] * len(chosen)
+    return item_pictures([subject.test.inputs[i] for i in chosen], channels_first=_channels_first(subject))
+
+
+def _channels_first(subject: Subject) -> bool:
+    """True where the items look like (channels, height, width): few in front, more behind."""
+    shape: tuple[int, ...] = () if subject.test is None else subject.test.inputs.shape[1:]
+    return len(shape) >= 3 and shape[0] <= 4 < shape[-1]
+
+
+def _conformance(context: StageContext) -> tuple[PropertyResult, ...]:
+    from poolaudit.conformance.model import check_model
+
+    plan, subject = context.plan, context.subject
+    assert subject.test is not None
+    return check_model(
+        context.model,
+        subject.test.inputs,
+        source=plan.model if isinstance(plan.model, str | Path) and Path(plan.model).exists() else None,
+        trust_model_code=plan.trust_model_code,
+        profile=plan.budget,
+        seed=plan.seed,
+        on_progress=context.tell,
+    )
+
+
+def _ablation(context: StageContext) -> AblationEvidence:
+    from poolaudit.audit.ablation import stage_evidence
+
+    plan, subject = context.plan, context.subject
+    assert subject.test is not None
+    if context.evidence.geometry is not None and not context.evidence.geometry.sites:
+        raise StageSkipped("no pooling was found in this model")
+    try:
+        return stage_evidence(
+            context.model,
+            test=subject.test,
+            train=subject.train,
+            validation=subject.validation,
+            positive=plan.positive,
+            budget=plan.budget,
+            policy=plan.policy,
+            seed=plan.seed,
+            trust_model_code=plan.trust_model_code,
+            store=Path(plan.trial_store),
+            tell=context.tell,
+        )
+    except InvalidInputError as error:
+        # What cannot be ablated can still be audited.
+        raise StageSkipped(str(error)) from error
+
+
+def _predictions(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> Predictions:
+    from poolaudit.subject.heads import to_probabilities
+    from poolaudit.subject.predictions import predictions_from_probabilities
+    from poolaudit.subject.splits import check_against_classes
+
+    split = check_against_classes(split, head.classes, model.name)
+    predictions = predictions_from_probabilities(split, to_probabilities(raw, head), stated=head.stated)
+    return predictions if head.are_probabilities else replace(predictions, normalised=False)
+
+
+def _decided(probabilities: Any) -> Any:
+    """Class indices by the same rule as the audited predictions: the second of two at 0.5, else the highest."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] >= probabilities[:, 0]).astype("int64")
+    return probabilities.argmax(axis=1)
+
+
+def _leakage(context: StageContext) -> LeakageEvidence:
+    from poolaudit.leakage.find import find_in_splits
+
+    plan, subject = context.plan, context.subject
+    if subject.train is None or subject.test is None:
+        raise StageSkipped("no training data were given; pass them with --train")
+    splits = {split.name: split for split in (subject.train, subject.test, subject.validation) if split is not None}
+    found = find_in_splits(splits, seed=plan.seed, confidence=plan.policy.confidence, tell=context.tell)
+    return replace(found.evidence, impact=_impact(context, found.leaked))
+
+
+def _impact(context: StageContext, leaked: Any) -> LeakImpact:
+    """The model's metrics with and without the leaked test items, and on a sample of the training items."""
+    from poolaudit.leakage.impact import measure_impact, no_impact
+    from poolaudit.statistics.intervals import wilson
+    from poolaudit.subject.heads import find_head, to_probabilities
+    from poolaudit.subject.models import predict
+
+    subject = context.subject
+    if not leaked.any():
+        return no_impact("no test item is leaked")
+    assert subject.test is not None
+    assert subject.train is not None
+    model = context.model
+    raw = predict(model, subject.test.inputs)
+    head = find_head(model, raw)
+    predictions = _predictions(model, head, subject.test, raw)
+    some = subject.train.inputs[:: max(1, len(subject.train) // _TRAINING_ITEMS)]
+    labels = subject.train.labels[:: max(1, len(subject.train) // _TRAINING_ITEMS)]
+    right = _decided(to_probabilities(predict(model, some), head)) == labels
+    return measure_impact(
+        predictions.labels,
+        predictions.predicted,
+        predictions.class_names,
+        leaked,
+        context.plan.policy.confidence,
+        wilson(int(right.sum()), len(labels), context.plan.policy.confidence),
+    )
+
+
+ALL_STAGES = (
+    Stage("geometry", _geometry, needs_model=True),
+    Stage("evaluation", _evaluation, needs_model=False),
+    Stage("conformance", _conformance, needs_model=True),
+    Stage("ablation", _ablation, needs_model=True),
+    Stage("leakage", _leakage, needs_model=True),
+)
+assert tuple(stage.name for stage in ALL_STAGES) == STAGES

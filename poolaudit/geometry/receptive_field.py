@@ -1,0 +1,195 @@
+"""Receptive field, effective stride and start of every layer.
+
+After Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks" (Distill 2019), on the
+traced graph, so that nested, shared and subclassed models are treated alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from poolaudit.evidence.geometry import AxisField, LayerField
+from poolaudit.geometry.analysis import Analysis
+from poolaudit.geometry.dependence import Dependence
+from poolaudit.geometry.runs import Runs, TooComplexError
+from poolaudit.subject._pooling_layers import pooling_class
+from poolaudit.subject._trace import Call
+
+_CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3DBackpropInputV2")
+_POOLS = ("MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D")
+
+
+def layer_fields(analysis: Analysis) -> tuple[tuple[LayerField, ...], LayerField | None, Dependence | None]:
+    """Every layer's field in order of execution, the last one that still has places, and its dependence."""
+    found: list[tuple[LayerField, Dependence]] = []
+    counts: Counter[str] = Counter()
+    for name, operation, inputs, output, windows in _steps(analysis):
+        value = analysis.walked.of(output)
+        if value is None or not value.terms:
+            continue
+        counts[name] += 1
+        unique = name if counts[name] == 1 else f"{name}@{counts[name]}"
+        source = next((analysis.walked.of(tensor) for tensor in inputs if analysis.walked.of(tensor) is not None), None)
+        found.append((_field(analysis, unique, operation, source, value, windows), value))
+    with_places = [(field, value) for field, value in found if has_places(analysis, value)]
+    maps = [(field, value) for field, value in with_places if len(field.output_shape) > 2] or with_places
+    last = maps[-1] if maps else (None, None)
+    return tuple(field for field, _ in found), *last
+
+
+def listed_calls(analysis: Analysis) -> Iterator[tuple[Call, str]]:
+    """The calls that are told of one by one, with their names; none for a SavedModel, whose layers are gone."""
+    if analysis.traced.root is not None:
+        yield from _listed(analysis.traced.root, "")
+
+
+def owner_of(analysis: Analysis, name: str) -> Any:
+    """The layer of a name that was called once; None for others."""
+    owners = [call.operation for call, own in listed_calls(analysis) if own == name]
+    return owners[0] if len(owners) == 1 else None
+
+
+def has_places(analysis: Analysis, value: Dependence) -> bool:
+    """Whether the map has several cells along a spatial axis of any input."""
+    return any(
+        bool(entry.atoms) for (source, axis), entry in value.local.items() if axis in analysis.inputs[source].spatial
+    )
+
+
+def _field(
+    analysis: Analysis, name: str, operation: Any, source: Dependence | None, value: Dependence, windows: Any
+) -> LayerField:
+    value = _joined(value)
+    number = min(term.source for term in value.terms)
+    model_input = analysis.inputs[number]
+    fields = []
+    for label, axis in zip(model_input.axes, model_input.spatial, strict=True):
+        entry = value.local[number, axis]
+        hull = entry.wide
+        widest = _widest(value, number, axis)
+        fields.append(
+            AxisField(
+                axis=label,
+                size=None if hull is None else hull.size,
+                stride=None if hull is None else float(hull.stride),
+                start=None if hull is None else hull.start,
+                smallest=None if entry.narrow is None else entry.narrow.size,
+                widest=widest,
+                whole=entry.whole,
+            )
+        )
+    kind, window, strides = windows
+    return LayerField(
+        name=name,
+        layer=operation,
+        kind=kind,
+        window=window,
+        strides=strides,
+        input_shape=None if source is None else source.shape,
+        output_shape=value.shape,
+        fields=tuple(fields),
+        before=() if source is None else tuple(_narrow(source, number, axis) for axis in model_input.spatial),
+        channels_first=analysis.channels_first,
+        doubt=value.doubt,
+    )
+
+
+def _widest(value: Dependence, number: int, axis: int) -> int:
+    """Cells from the first to the last that any cell of the map sees along an input axis, all ways taken together."""
+    terms = [term for term in value.terms if term.source == number]
+    alone = max(term.parts[axis].runs.widest() for term in terms)
+    if len(terms) == 1:
+        return alone
+    atoms = tuple(dict.fromkeys(atom for term in terms for part in term.all_parts for atom in part.atoms))
+    united: Runs | None = None
+    try:
+        for term in terms:
+            present = np.logical_and.reduce([part.over(atoms, value.sizes).filled for part in term.all_parts])
+            seen = term.parts[axis].over(atoms, value.sizes).emptied(present)
+            united = seen if united is None else united.union(seen)
+    except TooComplexError:
+        return alone
+    assert united is not None
+    return united.widest()
+
+
+def _joined(value: Dependence) -> Dependence:
+    """The map with axes that were enlarged as one piece again; what runs along two input axes stays in pieces."""
+    for axis, atoms in enumerate(value.axes):
+        along = [entry for entry in value.local.values() if entry.atoms and set(entry.atoms) & set(atoms)]
+        if len(value.axes) > 2 and len(atoms) > 1 and len(along) == 1:
+            value = value.single(axis)
+    return value
+
+
+def _narrow(source: Dependence, number: int, axis: int) -> int | None:
+    entry = _joined(source).local.get((number, axis))
+    return None if entry is None or entry.narrow is None else entry.narrow.size
+
+
+def _steps(analysis: Analysis) -> Iterator[tuple[str, str, tuple[Any, ...], Any, Any]]:
+    """Name, class, inputs, output and windows of every layer called; of every windowed operation in a SavedModel."""
+    if analysis.traced.root is not None:
+        for call, name in listed_calls(analysis):
+            if call.outputs:
+                yield name, type(call.operation).__name__, call.inputs, call.outputs[0], _windows_of_call(call)
+        return
+    for tensor in analysis.walked.tensors:
+        operation = tensor.op
+        if operation.type in (*_CONVOLUTIONS, *_POOLS) and tensor is operation.outputs[0]:
+            scope = operation.name.rpartition("/")[0] or operation.name
+            yield scope, operation.type, tuple(operation.inputs), tensor, _windows_of_operation(operation)
+
+
+def _listed(call: Call, path: str) -> Iterator[tuple[Call, str]]:
+    import keras
+
+    for child in call.children:
+        operation = child.operation
+        name = f"{path}/{operation.name}" if path else str(operation.name)
+        own = not type(operation).__module__.startswith("keras.")
+        if child.children and (isinstance(operation, keras.Model) or own):
+            yield from _listed(child, name)
+        elif type(operation).__name__ != "InputLayer":
+            yield child, name
+    if not call.children and not path:
+        yield call, str(call.operation.name)
+
+
+def _windows_of_call(call: Call) -> tuple[str, tuple[int, ...] | None, tuple[int, ...] | None]:
+    layer = call.operation
+    kernel = getattr(layer, "kernel_size", None)
+    if pooling_class(layer) is None and isinstance(kernel, tuple) and type(layer).__module__.startswith("keras."):
+        dilation = getattr(layer, "dilation_rate", 1)
+        rates = dilation if isinstance(dilation, tuple) else (dilation,) * len(kernel)
+        span = tuple((size - 1) * rate + 1 for size, rate in zip(kernel, rates, strict=True))
+        strides = getattr(layer, "strides", 1)
+        return "convolution", span, tuple(strides) if isinstance(strides, tuple) else (strides,) * len(kernel)
+    made = call.graph.get_operations()[call.start : call.end]
+    windowed = [operation for operation in made if operation.type in (*_CONVOLUTIONS, *_POOLS)]
+    if len(windowed) == 1 and not call.children:
+        kind, window, strides = _windows_of_operation(windowed[0])
+        rank = len(call.outputs[0].shape) - 2
+        if window is not None and strides is not None and 0 < rank < len(window):  # 1-D work done in 2-D
+            chosen = window[-rank:] if window[0] == 1 else window[:rank]
+            return kind, chosen, strides[-rank:] if window[0] == 1 else strides[:rank]
+        return kind, window, strides
+    return ("pooling" if pooling_class(layer) is not None else "other"), None, None
+
+
+def _windows_of_operation(operation: Any) -> tuple[str, tuple[int, ...] | None, tuple[int, ...] | None]:
+    rank = operation.outputs[0].shape.rank
+    axes = range(2, rank) if operation.get_attr("data_format").startswith(b"NC") else range(1, rank - 1)
+    strides = tuple(operation.get_attr("strides")[axis] for axis in axes)
+    if operation.type in _POOLS:
+        if "ksize" not in operation.node_def.attr:
+            return "pooling", None, strides
+        return "pooling", tuple(operation.get_attr("ksize")[axis] for axis in axes), strides
+    dilations = operation.get_attr("dilations")
+    taps = itertools.islice(operation.inputs[1].shape.as_list(), rank - 2)
+    return "convolution", tuple((size - 1) * dilations[a] + 1 for size, a in zip(taps, axes, strict=True)), strides

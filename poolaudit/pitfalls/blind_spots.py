@@ -1,0 +1,121 @@
+"""Input cells that cannot change the output."""
+
+from __future__ import annotations
+
+from poolaudit.evidence.geometry import GeometryEvidence, InputCoverage
+from poolaudit.evidence.wording import percent
+from poolaudit.findings import Fact
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+
+# A blind frame below this share is a rounding of the architecture: one column of 224 is 0.4 %.
+_SERIOUS_SHARE = 0.10
+# Where test items show what the blind cells hold, this decides instead: share of the items' variance.
+_SERIOUS_VARIANCE = 0.05
+
+
+@detector("PA301", Severity.MAJOR)
+def every_input_cell_counts(evidence: Evidence, policy: Policy) -> Judgement:
+    """Every input cell can change the output.
+
+    Why: What lies in a blind spot is missed whatever the training: a lesion in the last column, an event in the last
+        samples. No metric shows it while the test data keep their objects in the middle.
+    How: The dependence of every map on the input is followed exactly through the model's graph: windows, strides,
+        padding, cropping, branches. Cells from which no way leads to any output are blind. The audit overwrites them
+        in real items and checks that the model's output stays the same to the last bit, and that neighbours change
+        it. Major where the blind cells hold 5 % or more of the test items' variance, or without test items are 10 %
+        or more of the cells; minor below.
+    Do: Pad so that windows end with the map (padding="same", or ZeroPadding before a VALID pool), choose input sizes
+        that the strides divide, and keep strides no larger than windows.
+    False alarm: A blind frame that never holds anything, because the data are framed that way.
+    """
+    geometry = evidence.geometry
+    if geometry is None or not geometry.coverage:
+        return _not_measured(geometry)
+    guilty = [entry for entry in geometry.coverage if entry.blind or entry.blind_channels]
+    facts = tuple(_fact(entry) for entry in geometry.coverage)
+    if not guilty:
+        doubt = next((entry.doubt for entry in geometry.coverage if entry.doubt), None)
+        if doubt is not None:
+            return Judgement(
+                Outcome.UNDECIDED,
+                f"No blind cell was found, but parts of the graph could not be followed and were taken to read "
+                f"everything: {doubt}.",
+                facts,
+                "A model whose operations can be followed, or a look at this part by hand.",
+                Severity.MINOR,
+            )
+        return Judgement(Outcome.PASSED, "From every input cell a way leads to the output.", facts)
+    worst = max(guilty, key=lambda entry: entry.blind)
+    refuted = [e for e in guilty if e.proof is not None and e.proof.unchanged < e.proof.items and _is_large(e)]
+    if refuted:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"The graph says that {worst.blind:,} cells are blind, and the model changed its output when they were "
+            "overwritten; one of the two is wrong.",
+            facts,
+            "A report of this model to the authors of poolaudit.",
+        )
+    serious = any(_is_serious(entry) for entry in guilty)
+    return Judgement(
+        Outcome.FAILED,
+        _summary(worst),
+        facts,
+        "A model in which windows and strides leave no cell out.",
+        None if serious else Severity.MINOR,
+    )
+
+
+def _is_serious(entry: InputCoverage) -> bool:
+    if entry.blind_variance is not None:
+        return entry.blind_variance >= _SERIOUS_VARIANCE
+    return entry.blind_share >= _SERIOUS_SHARE
+
+
+def _is_large(entry: InputCoverage) -> bool:
+    """More than another order of floating point sums can do."""
+    return entry.proof is not None and entry.proof.largest_change > 1e-5
+
+
+def _summary(entry: InputCoverage) -> str:
+    if not entry.blind:
+        count = len(entry.blind_channels)
+        return f"{count} of the input's channels {'is' if count == 1 else 'are'} never read: {_listed(entry)}."
+    held = ""
+    if entry.blind_variance is not None:
+        held = f" They hold {percent(entry.blind_variance)} of the variance of the test items."
+    proof = ""
+    if entry.proof is not None and entry.proof.unchanged == entry.proof.items:
+        proof = (
+            f" Overwriting them left the output of {entry.proof.items} {entry.proof.inputs} the same to the last bit"
+            f" (overwriting their neighbours changed it for {entry.proof.neighbours_changed})."
+        )
+    return (
+        f"{entry.blind:,} of {entry.cells:,} input cells ({percent(entry.blind_share)}) cannot change the output: "
+        f"{'; '.join(entry.blind_where)}.{held}{proof}"
+    )
+
+
+def _listed(entry: InputCoverage) -> str:
+    shown = ", ".join(str(channel) for channel in entry.blind_channels[:8])
+    return shown if len(entry.blind_channels) <= 8 else f"{shown} and {len(entry.blind_channels) - 8} more"
+
+
+def _fact(entry: InputCoverage) -> Fact:
+    where = f" ({'; '.join(entry.blind_where)})" if entry.blind_where else ""
+    channels = f"; channels never read: {_listed(entry)}" if entry.blind_channels else ""
+    sizes = " × ".join(str(size) for size in entry.sizes)
+    return Fact(
+        f"Blind cells of {entry.name!r}, {sizes}",
+        f"{'at least ' if entry.doubt else ''}{entry.blind:,} of {entry.cells:,}, {percent(entry.blind_share)}"
+        f"{where}{channels}",
+    )
+
+
+def _not_measured(geometry: GeometryEvidence | None) -> Judgement:
+    if geometry is None:
+        return Judgement(Outcome.SKIPPED, "The model's graph was not looked at in this run.")
+    reason = geometry.fields_reason or "this run only listed the pooling sites"
+    return Judgement(Outcome.SKIPPED, f"What the network sees of its input is not known: {reason}.")

@@ -1,0 +1,146 @@
+"""Downsampling against the input's size, the smallest feature and the sampling theorem."""
+
+from __future__ import annotations
+
+import math
+
+from poolaudit.evidence.geometry import GeometryEvidence, LayerField
+from poolaudit.findings import Fact
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.pitfalls.pooling_lints import convolutions
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+
+_FACTS_SHOWN = 12
+
+
+@detector("PA304", Severity.INFO)
+def convolutions_still_see_more(evidence: Evidence, policy: Policy) -> Judgement:
+    """Every convolution widens what the network sees.
+
+    Why: Behind the layer at which the receptive field exceeds the input, further windows see nothing new: such layers
+        are often unproductive and can be left out without loss, or mean that the inputs are too small for the network.
+    How: The receptive field of what goes into each convolution, by the way through the graph that sees least, against
+        the input's size (Richter and others, "(Input) size matters for CNN classifiers", 2021).
+    Do: Downsample later, leave layers out, or feed larger inputs; retrain and compare.
+    False alarm: Layers that pay by their depth alone; with residual ways, many networks of this kind work well.
+    """
+    geometry = evidence.geometry
+    if geometry is None or not geometry.layers:
+        return _unknown(geometry)
+    counted = [layer for layer in convolutions(geometry) if layer.before]
+    if not counted:
+        return Judgement(Outcome.SKIPPED, "No convolution with a window was found.")
+    idle = [layer for layer in counted if _sees_all(layer, geometry.input_sizes)]
+    facts = (Fact("Input", " × ".join(str(size) for size in geometry.input_sizes)), *_fields(idle))
+    if not idle:
+        return Judgement(
+            Outcome.PASSED, f"Each of the {len(counted)} convolutions sees more than the one before.", facts
+        )
+    return Judgement(
+        Outcome.FAILED,
+        f"{len(idle)} of {len(counted)} convolutions run on maps whose cells see the whole input already, from "
+        f"{idle[0].name!r} on; they may be unproductive.",
+        facts,
+        "Larger inputs, or fewer layers behind this point.",
+    )
+
+
+@detector("PA306", Severity.MINOR)
+def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -> Judgement:
+    """The smallest feature that matters spans at least one step of the last map.
+
+    Why: A feature smaller than the step between two cells of the last map shares its cell with its surroundings.
+        Pooling then weighs it against them, and where it lies decides whether it is found.
+    How: The effective stride before the head against the size of the smallest feature: `--feature-size`, or the fifth
+        percentile of the feature sizes in the test data.
+    Do: Take out or weaken a downsampling step, take the head's input from an earlier map, or feed larger inputs.
+    False alarm: Features that are easy to tell at any size; recall by feature size (PA310) measures it.
+    """
+    geometry = evidence.geometry
+    if geometry is None or not geometry.layers:
+        return _unknown(geometry)
+    if geometry.feature_size is None:
+        return Judgement(
+            Outcome.SKIPPED, "The size of the smallest feature that matters is not known; name it with --feature-size."
+        )
+    last = next((layer for layer in geometry.layers if layer.name == geometry.last_map), None)
+    steps = [] if last is None else [field.stride for field in last.fields if field.stride is not None]
+    if last is None or not steps:
+        return Judgement(Outcome.SKIPPED, "The model has no last map with a constant step along the input's axes.")
+    step, size = max(steps), geometry.feature_size
+    fields = [field.size for field in last.fields if field.size is not None]
+    facts = (
+        Fact("Smallest feature", f"{size:g} cells, {geometry.feature_size_source}"),
+        Fact("Effective stride before the head", f"{step:g} cells, at {last.name!r}"),
+        Fact("Receptive field there", " × ".join(str(field) for field in fields) or "not known"),
+    )
+    if step > size:
+        return Judgement(
+            Outcome.FAILED,
+            f"The network's last map has one cell for every {step:g} input cells, and the smallest feature that "
+            f"matters spans {size:g}.",
+            facts,
+            f"A total downsampling of at most {math.floor(size)} before the head.",
+        )
+    return Judgement(
+        Outcome.PASSED,
+        f"The smallest feature that matters ({size:g} cells) spans at least one step of the last map ({step:g} cells).",
+        facts,
+    )
+
+
+@detector("PA308", Severity.INFO)
+def downsampling_is_low_passed(evidence: Evidence, policy: Policy) -> Judgement:
+    """Maps are low-passed before they are thinned out.
+
+    Why: A strided maximum or convolution without a low-pass folds fine detail into coarse: predictions can change
+        when the input moves by a cell (Zhang 2019). Nearly every network does it, so this is a note; how much it
+        matters is measured by shifting (PA309).
+    How: Counts the windowed maxima and convolutions with a stride above 1 on the way.
+    Do: Where PA309 finds fragility, blur before the stride, pool at stride 1 and blur, or train with shifted data.
+    False alarm: A kernel that has learnt, or was given, a low-pass of its own.
+    """
+    geometry = evidence.geometry
+    if geometry is None or not geometry.layers:
+        return _unknown(geometry)
+    averages = {site.name for site in geometry.sites if site.kind == "average"}
+    aliasing = [
+        layer
+        for layer in geometry.layers
+        if layer.strides is not None
+        and max(layer.strides) > 1
+        and layer.kind in ("convolution", "pooling")
+        and "Transpose" not in layer.layer
+        and layer.name not in averages
+    ]
+    if len(aliasing) < 2:
+        return Judgement(Outcome.PASSED, "Maps are not thinned out more than once without a low-pass.")
+    return Judgement(
+        Outcome.FAILED,
+        f"Maps are thinned out {len(aliasing)} times without a low-pass, as in nearly every network.",
+        tuple(
+            Fact(layer.name, f"{layer.layer}, window {layer.window}, strides {layer.strides}")
+            for layer in aliasing[:_FACTS_SHOWN]
+        ),
+        "Blurred downsampling, where shift consistency is measured to be low.",
+    )
+
+
+def _sees_all(layer: LayerField, sizes: tuple[int, ...]) -> bool:
+    return all(field is not None and field >= size for field, size in zip(layer.before, sizes, strict=True))
+
+
+def _fields(layers: list[LayerField]) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(layer.name, f"its input's cells see {' × '.join(str(field) for field in layer.before)}")
+        for layer in layers[:_FACTS_SHOWN]
+    )
+
+
+def _unknown(geometry: GeometryEvidence | None) -> Judgement:
+    if geometry is None:
+        return Judgement(Outcome.SKIPPED, "The model's graph was not looked at in this run.")
+    reason = geometry.fields_reason or "this run only listed the pooling sites"
+    return Judgement(Outcome.SKIPPED, f"The receptive fields are not known: {reason}.")

@@ -1,0 +1,233 @@
+"""The experiment itself: seeds that never learned, variants that change nothing, comparisons without power."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+
+from scipy import special
+
+from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, TrialRow
+from poolaudit.evidence.wording import percent
+from poolaudit.findings import Fact
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, not_retrained
+from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+
+LEARNED = "learned"
+_UNSTABLE_SHARE = 0.2
+
+
+@detector("PA501", Severity.MAJOR)
+def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
+    """Every training learns.
+
+    Why: A training that collapses with some seeds will collapse again when the model is retrained for its next release.
+        Averaged in, one collapsed seed passes for an effect of the pooling.
+    How: A trial counts as collapsed where its scores rank the class of interest no better than chance, as dead where it
+        gives the same answer for every item, as diverged where it ends in NaN. All are counted and none enters an
+        effect. Any of them in the baseline fails; it is a minor finding where they are at most a fifth of its trials,
+        or stand in variants alone.
+    Do: Lower the learning rate, warm it up, change the start weights or add normalisation until every seed learns.
+    False alarm: The pooling itself leaves nothing to learn from: then the arm collapses with every seed (PA350).
+    """
+    skipped = not_retrained(evidence)
+    if skipped is not None:
+        return skipped
+    ablation = evidence.ablation
+    assert ablation is not None
+    arms = [ablation.baseline, *ablation.arms]
+    lost = [arm for arm in arms if _lost(arm)]
+    trained = sum(arm.trained for arm in arms)
+    if not trained:
+        return Judgement(Outcome.SKIPPED, "No trial was trained.")
+    facts = tuple(Fact(arm.name, _states(arm)) for arm in lost)
+    if not lost:
+        return Judgement(Outcome.PASSED, f"All {trained} trainings learned.")
+    baseline = ablation.baseline
+    share = _lost(baseline) / baseline.trained if baseline.trained else 0.0
+    severity = Severity.MAJOR if share > _UNSTABLE_SHARE else Severity.MINOR
+    return Judgement(
+        Outcome.FAILED,
+        f"{sum(_lost(arm) for arm in arms)} of {trained} trainings never learned "
+        f"({_lost(baseline)} of {baseline.trained} of the baseline). They are shown, and left out of every effect.",
+        facts,
+        "Trainings that learn with every seed.",
+        severity,
+    )
+
+
+@detector("PA502", Severity.MINOR)
+def every_variant_changes_the_model(evidence: Evidence, policy: Policy) -> Judgement:
+    """Every variant changes the model.
+
+    Why: An ablation that silently ablates nothing (a misspelt layer, a window of 1) trains the baseline twice and
+        reports an effect of zero.
+    How: Each variant's graph is compared with the baseline's, and its outputs bit by bit. A variant that equals the
+        baseline is refused and listed here; it never becomes an effect.
+    Do: Name another site or action; PA354 says whether the pooling at that site does nothing.
+    False alarm: None is known.
+    """
+    ablation = evidence.ablation
+    if ablation is None:
+        return Judgement(Outcome.SKIPPED, "The pooling was not ablated (no ablation stage ran).")
+    same = [arm for arm in ablation.variants if arm.unchanged]
+    if same:
+        return Judgement(
+            Outcome.FAILED,
+            f"{len(same)} of {len(ablation.variants)} variants equal the baseline and say nothing: "
+            + ", ".join(repr(arm.name) for arm in same[:5])
+            + ".",
+            tuple(Fact(arm.name, arm.unavailable) for arm in same),
+            "Variants that change what the model computes.",
+        )
+    built = [arm for arm in ablation.variants if not arm.unavailable]
+    if not built:
+        return Judgement(Outcome.SKIPPED, "No variant of this model could be built.")
+    return Judgement(Outcome.PASSED, f"Each of {len(built)} variants computes something else than the baseline.")
+
+
+@detector("PA503", Severity.MINOR)
+def the_comparison_could_show_what_matters(evidence: Evidence, policy: Policy) -> Judgement:
+    """The comparison could show what matters.
+
+    Why: "No difference was found" is no news where no difference could have been found.
+    How: For every variant that is neither better, worse nor equivalent, the smallest true difference that seeds and
+        test items would have shown with 80 % power is held against `smallest_effect`.
+    Do: Add seeds where seeds are what is missing, test items of the class of interest where those are; each undecided
+        variant says which.
+    False alarm: A difference of `smallest_effect` does not matter for this release; raise it in the policy.
+    """
+    skipped = not_retrained(evidence)
+    if skipped is not None:
+        return skipped
+    ablation = evidence.ablation
+    assert ablation is not None
+    compared = [arm for arm in ablation.arms if arm.comparison is not None]
+    if not compared:
+        return Judgement(Outcome.SKIPPED, "No variant was compared.")
+    weak = [a for a in compared if a.comparison is not None and a.comparison.decision == "undecided"]
+    if not weak:
+        return Judgement(Outcome.PASSED, f"All {len(compared)} comparisons are decided.")
+    known = [a.comparison.detectable for a in weak if a.comparison is not None and a.comparison.detectable is not None]
+    told = f"; they would have shown a difference of {max(known):.2f} or more" if known else ""
+    return Judgement(
+        Outcome.FAILED,
+        f"{len(weak)} of {len(compared)} comparisons are undecided; {policy.smallest_effect:g} is what matters{told}.",
+        tuple(Fact(arm.name, _undecided(arm)) for arm in weak),
+        "The seeds or test items named in the evidence.",
+    )
+
+
+@detector("PA504", Severity.MINOR)
+def one_seed_would_have_told_the_same(evidence: Evidence, policy: Policy) -> Judgement:
+    """One seed would have told the same.
+
+    Why: Where the best variant changes with the seed, whoever trains each variant once picks one by luck.
+    How: For each seed that all arms learned with, the arm of highest recall at matched precision is noted (average
+        precision where there is no matched precision). Fails where the most frequent winner wins with fewer than four
+        fifths of the seeds and the winners differ by more than `smallest_effect` within a seed.
+    Do: Compare variants over several seeds, as done here, and trust the corrected decisions only.
+    False alarm: The arms are equivalent, so that it does not matter which one is chosen.
+    """
+    skipped = not_retrained(evidence)
+    if skipped is not None:
+        return skipped
+    ablation = evidence.ablation
+    assert ablation is not None
+    winners, matters = _winners(ablation, policy.smallest_effect)
+    if len(winners) < 3:
+        return Judgement(Outcome.SKIPPED, "Fewer than three seeds were learned with by every arm that was trained.")
+    name, wins = Counter(winners).most_common(1)[0]
+    facts = tuple(Fact(f"{arm} is best", f"{n} of {len(winners)} seeds") for arm, n in Counter(winners).most_common())
+    if wins >= 0.8 * len(winners) or not matters:
+        text = f"{name!r} is best with {wins} of {len(winners)} seeds"
+        return Judgement(Outcome.PASSED, text + ("." if matters else ", and no arm is ahead by what matters."), facts)
+    return Judgement(
+        Outcome.FAILED,
+        f"Which arm is best hangs on the seed: {name!r} wins with only {wins} of {len(winners)} seeds.",
+        facts,
+        "Arms that differ by more than their seeds do.",
+    )
+
+
+@detector("PA505", Severity.MAJOR)
+def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Judgement:
+    """The trials reach the shipped model.
+
+    Why: What holds for a baseline that was trained for fewer epochs, or otherwise than the model that ships, need not
+        hold for that model.
+    How: Average precision of the shipped model is held against the interval in which one more training of the baseline
+        would fall (prediction interval, Student's t, at the policy's confidence). Fails where it lies above that
+        interval by more than `smallest_effect`.
+    Do: Train the trials as the model was trained: --epochs, --batch-size, or a recipe with its own training code.
+    False alarm: The shipped model was picked as the best of very many trainings, or saw the test items (PA4xx).
+    """
+    skipped = not_retrained(evidence)
+    if skipped is not None:
+        return skipped
+    ablation = evidence.ablation
+    assert ablation is not None
+    shipped = dict(ablation.shipped).get("average_precision")
+    if shipped is None:
+        return Judgement(Outcome.SKIPPED, "The baseline comes from code and brings no trained weights to compare with.")
+    values = [v for v in (_value(row, "average_precision") for row in ablation.trials if row.arm == "baseline") if v]
+    if len(values) < 3:
+        return Judgement(Outcome.SKIPPED, "Fewer than three trainings of the baseline ended with scores.")
+    mean, spread = statistics.fmean(values), statistics.stdev(values)
+    reach = float(special.stdtrit(len(values) - 1, 0.5 + policy.confidence / 2)) * spread * (1 + 1 / len(values)) ** 0.5
+    facts = (
+        Fact("Average precision as shipped", percent(shipped)),
+        Fact(
+            f"Average precision of the retrained baseline, {len(values)} seeds", f"{percent(mean)} ± {percent(reach)}"
+        ),
+    )
+    if shipped > mean + reach + policy.smallest_effect:
+        return Judgement(
+            Outcome.FAILED,
+            f"The retrained baseline (average precision {percent(mean)}) does not reach the shipped model "
+            f"({percent(shipped)}): the trials were trained otherwise, and what they show may not hold for it.",
+            facts,
+            "Trials trained as the shipped model was.",
+        )
+    return Judgement(Outcome.PASSED, "The retrained baseline ranks as well as the shipped model.", facts)
+
+
+def _lost(arm: ArmEvidence) -> int:
+    return arm.collapsed + arm.dead + arm.diverged + arm.failed
+
+
+def _states(arm: ArmEvidence) -> str:
+    counts = (("collapsed", arm.collapsed), ("dead", arm.dead), ("diverged", arm.diverged), ("failed", arm.failed))
+    return f"{arm.learned} of {arm.trained} learned; " + ", ".join(f"{n} {name}" for name, n in counts if n)
+
+
+def _undecided(arm: ArmEvidence) -> str:
+    comparison = arm.comparison
+    assert comparison is not None
+    parts = [comparison.reason]
+    if comparison.seeds_to_decide is not None:
+        parts.append(f"{comparison.seeds_to_decide - comparison.seeds} more seeds would decide")
+    if comparison.items_to_decide is not None:
+        parts.append(f"{comparison.items_to_decide:,} items of the class would decide, more seeds would not")
+    return "; ".join(part for part in parts if part)
+
+
+def _winners(ablation: AblationEvidence, margin: float) -> tuple[list[str], bool]:
+    """The best arm with each seed that every arm learned with, and whether first and last differ by the margin."""
+    metric = ablation.primary if ablation.primary in METRIC_NAMES else "average_precision"
+    by_seed: dict[int, dict[str, float]] = {}
+    arms = {row.arm for row in ablation.trials if not row.arm.endswith(" (control)")}
+    for row in ablation.trials:
+        value = _value(row, metric)
+        if row.arm in arms and row.state == LEARNED and value is not None:
+            by_seed.setdefault(row.seed, {})[row.arm] = value
+    whole = [values for values in by_seed.values() if len(values) == len(arms)]
+    matters = any(max(values.values()) - min(values.values()) > margin for values in whole)
+    return [max(values, key=lambda arm: values[arm]) for values in whole], matters
+
+
+def _value(row: TrialRow, metric: str) -> float | None:
+    return dict(row.metrics).get(metric)

@@ -1,0 +1,37 @@
+"""The schema of result.json, made from the types themselves; run as a module it prints docs/result.schema.json."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from poolaudit.results import SCHEMA_VERSION, AuditResult
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a stored result; descriptions come from the docstrings."""
+    schema = _ordered(msgspec.json.schema(AuditResult))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"poolaudit result, schema version {SCHEMA_VERSION}",
+        **schema,
+    }
+
+
+def _ordered(part: Any) -> Any:
+    """Alternatives in one order: msgspec lists them as they come out of a set."""
+    if isinstance(part, dict):
+        inner = {key: _ordered(value) for key, value in part.items()}
+        return {**inner, "anyOf": sorted(inner["anyOf"], key=json.dumps)} if "anyOf" in inner else inner
+    return [_ordered(entry) for entry in part] if isinstance(part, list | tuple) else part
+
+
+def encode_schema() -> str:
+    """The schema as it stands in docs/result.schema.json."""
+    return json.dumps(result_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(encode_schema(), end="")  # noqa: T201 - the output is the file

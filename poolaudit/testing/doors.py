@@ -1,0 +1,116 @@
+"""The fixture's doors: each asks the library, shares results within the session, and records them for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from poolaudit.baseline import apply_baseline
+from poolaudit.policy import Policy, load_policy
+from poolaudit.results import AuditResult, Evidence
+from poolaudit.testing.cache import ResultCache, key_of
+from poolaudit.testing.session import Record
+
+if TYPE_CHECKING:
+    from poolaudit.conformance import ConformanceResult
+    from poolaudit.evidence.conformance import PropertyResult
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line and the ini file say.
+
+    Attributes:
+        profile: "quick", "standard" or "thorough".
+        policy: TOML file with thresholds; None looks into `folder`.
+        baseline: TOML file of accepted findings; None accepts nothing.
+        folder: Root of the project under test.
+        cache: Where results are kept across runs; None keeps none.
+    """
+
+    profile: str
+    policy: Path | None
+    baseline: Path | None
+    folder: Path
+    cache: Path | None
+
+
+@dataclass
+class Session:
+    """Everything one process of a session shares.
+
+    Attributes:
+        test: Node identifier of the test that is running.
+        records: What tests asked for so far.
+    """
+
+    settings: Settings
+    test: str = ""
+    records: list[Record] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cache = ResultCache(self.settings.cache)
+        self.policy: Policy = load_policy(self.settings.policy, folder=self.settings.folder)
+
+    def answer(self, what: str, given: dict[str, Any], measure: Callable[[], AuditResult]) -> AuditResult:
+        """The result for what is given, measured once, with the baseline applied, and recorded for the report."""
+        key = key_of(what, given)
+        result = self.cache.get(key)
+        if result is None:
+            result = measure()
+            self.cache.put(key, result)
+        if self.settings.baseline is not None:
+            result = apply_baseline(result, self.settings.baseline)
+        self.records.append(Record(self.test, result))
+        return result
+
+    def record_layer(self, layer: str, results: list[PropertyResult], seed: int) -> None:
+        """Puts the results of one property of a layer into the report."""
+        from poolaudit.audit import judge_part
+
+        result = judge_part(
+            "conformance",
+            Evidence(conformance=tuple(results)),
+            title=layer,
+            policy=self.policy,
+            seed=seed,
+            command="pytest",
+            duration_seconds=0.0,
+        )
+        self.records.append(Record(self.test, result))
+
+
+class Doors:
+    """What a test can ask poolaudit for. Options left out come from the command line and the ini file."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def audit(self, model: Any, test: Any, **options: Any) -> AuditResult:
+        """Audits a model on a test split; `options` are the further fields of `AuditPlan`."""
+        return self._run(model=model, test=test, **options)
+
+    def metrics(self, predictions: str | Path, **options: Any) -> AuditResult:
+        """Audits a prediction file, without TensorFlow; `options` are the further fields of `AuditPlan`."""
+        return self._run(predictions=predictions, **options)
+
+    def check_layer(self, layer_or_factory: Any, like: str | None = None, **options: Any) -> ConformanceResult:
+        """Attacks a pooling layer with properties; see `poolaudit.conformance.check_layer`."""
+        from poolaudit.conformance import check_layer
+
+        result = check_layer(layer_or_factory, like, **{"profile": self._session.settings.profile} | options)
+        for layer in dict.fromkeys(entry.layer for entry in result.results):
+            own = [entry for entry in result.results if entry.layer == layer]
+            self._session.record_layer(layer, own, options.get("seed", 0))
+        return result
+
+    def _run(self, **given: Any) -> AuditResult:
+        from poolaudit.audit import AuditPlan, run_audit
+
+        defaults = {"policy": self._session.policy, "budget": self._session.settings.profile, "command": "pytest"}
+        options: dict[str, Any] = {**defaults, **given}
+        plan = AuditPlan(**options)
+        fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+        return self._session.answer("audit", fields, lambda: run_audit(plan))

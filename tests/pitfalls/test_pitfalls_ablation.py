@@ -1,0 +1,184 @@
+"""Detectors on ablation: each fails on a guilty experiment, passes an innocent one, says where it cannot tell."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from poolaudit.findings import Finding
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import all_detectors
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+from specimens.ablations import ablation, arm, baseline, comparison, trial
+
+CODES = ("PA350", "PA351", "PA352", "PA353", "PA354", "PA501", "PA502", "PA503", "PA504", "PA505")
+GAIN = {"recall_at_matched_precision": 0.2, "average_precision": 0.1, "recall": 0.2, "precision": 0.0, "accuracy": 0.02}
+NOTHING = dict.fromkeys(GAIN, 0.0)
+LOSS = {name: -value for name, value in GAIN.items()}
+
+
+def found(code: str, given: Evidence) -> Finding:
+    return all_detectors().get(code)(given, Policy())
+
+
+def shipped(average_precision: float) -> Evidence:
+    rows = tuple(trial("baseline", seed, 0.8 + 0.01 * (seed % 3)) for seed in range(5))
+    return ablation(arm("weaker@p", NOTHING), trials=rows, shipped=(("average_precision", average_precision),))
+
+
+def seeds_that_quarrel() -> Evidence:
+    values = {"baseline": (0.9, 0.6, 0.8, 0.7, 0.9), "weaker@p": (0.6, 0.9, 0.7, 0.8, 0.6)}
+    rows = tuple(trial(name, seed, value) for name, row in values.items() for seed, value in enumerate(row))
+    return ablation(arm("weaker@p", NOTHING), trials=rows)
+
+
+def seeds_that_agree() -> Evidence:
+    values = {"baseline": (0.6,) * 5, "weaker@p": (0.9, 0.85, 0.9, 0.88, 0.9)}
+    rows = tuple(trial(name, seed, value) for name, row in values.items() for seed, value in enumerate(row))
+    return ablation(arm("weaker@p", GAIN), trials=rows)
+
+
+def unstable() -> Evidence:
+    return ablation(arm("weaker@p", NOTHING), base=baseline(trained=8, learned=5, collapsed=2, dead=1))
+
+
+def idle() -> Evidence:
+    same = arm("max@p", None, unchanged=True, unavailable="every output is the same")
+    return ablation(same, arm("weaker@p", NOTHING))
+
+
+GUILTY: dict[str, Callable[[], Evidence]] = {
+    "PA350": lambda: ablation(arm("weaker@p", GAIN)),
+    "PA351": lambda: ablation(arm("stronger@p", GAIN, direction="stronger")),
+    "PA352": lambda: ablation(arm("average@p", GAIN, direction="same", kind="average")),
+    "PA353": lambda: ablation(arm("weaker@p", {**LOSS, "accuracy": 0.05})),
+    "PA354": idle,
+    "PA501": unstable,
+    "PA502": idle,
+    "PA503": lambda: ablation(arm("weaker@p", {**NOTHING, "recall_at_matched_precision": 0.02}, width=0.08)),
+    "PA504": seeds_that_quarrel,
+    "PA505": lambda: shipped(0.99),
+}
+INNOCENT: dict[str, Callable[[], Evidence]] = {
+    "PA350": lambda: ablation(arm("weaker@p", NOTHING)),
+    "PA351": lambda: ablation(arm("stronger@p", LOSS, direction="stronger")),
+    "PA352": lambda: ablation(arm("average@p", NOTHING, direction="same", kind="average")),
+    "PA353": lambda: ablation(arm("weaker@p", GAIN)),
+    "PA354": lambda: ablation(arm("weaker@p", NOTHING)),
+    "PA501": lambda: ablation(arm("weaker@p", NOTHING)),
+    "PA502": lambda: ablation(arm("weaker@p", NOTHING)),
+    "PA503": lambda: ablation(arm("weaker@p", GAIN)),
+    "PA504": seeds_that_agree,
+    "PA505": lambda: shipped(0.81),
+}
+
+
+def test_every_detector_on_ablation_has_its_specimens() -> None:
+    known = {d.doc.code for d in all_detectors() if d.doc.code.startswith(("PA35", "PA36", "PA5"))}
+    assert known == set(CODES) == set(GUILTY) == set(INNOCENT)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_guilty_fails(code: str) -> None:
+    finding = found(code, GUILTY[code]())
+    assert finding.outcome is Outcome.FAILED, finding.summary
+    assert finding.evidence
+    assert finding.would_change
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_innocent_passes(code: str) -> None:
+    finding = found(code, INNOCENT[code]())
+    assert finding.outcome is Outcome.PASSED, finding.summary
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_without_an_ablation_nothing_is_claimed(code: str) -> None:
+    assert found(code, Evidence()).outcome is Outcome.SKIPPED
+
+
+def test_a_swap_alone_is_sensitivity_and_no_verdict() -> None:
+    given = ablation(arm("weaker@p", GAIN))
+    assert given.ablation is not None
+    swapped = dataclasses.replace(
+        given.ablation,
+        depth="swap",
+        arms=tuple(dataclasses.replace(a, swap=a.effects, effects=(), comparison=None) for a in given.ablation.arms),
+    )
+    finding = found("PA350", Evidence(ablation=swapped))
+    assert finding.outcome is Outcome.SKIPPED
+    assert "sensitive" in finding.summary
+
+
+def test_a_gain_that_is_a_threshold_is_no_over_pooling() -> None:
+    moved = {**GAIN, "average_precision": -0.10}
+    finding = found("PA350", ablation(arm("weaker@p", moved)))
+    assert finding.outcome is Outcome.PASSED
+    assert "threshold" in finding.summary
+    unclear = {**GAIN, "average_precision": 0.005}
+    assert found("PA350", ablation(arm("weaker@p", unclear))).outcome is Outcome.UNDECIDED
+
+
+def test_recall_at_the_shipped_threshold_convicts_nobody() -> None:
+    shipped_only = {**NOTHING, "recall": 0.29, "average_precision": -0.10}
+    assert found("PA350", ablation(arm("weaker@p", shipped_only))).outcome is Outcome.PASSED
+
+
+def test_a_better_ranking_is_not_waved_through() -> None:
+    elsewhere = {**NOTHING, "average_precision": 0.15}
+    finding = found("PA350", ablation(arm("weaker@p", elsewhere)))
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "average precision rises" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("control", "outcome"), [(GAIN, Outcome.FAILED), (NOTHING, Outcome.PASSED), (None, Outcome.UNDECIDED)]
+)
+def test_capacity_is_ruled_out_by_the_control(control: dict[str, float] | None, outcome: Outcome) -> None:
+    variant = arm("removed@p", GAIN, head_resized=True, parameters=5_000)
+    matched = arm(
+        "removed@p (control)",
+        control,
+        is_control=True,
+        control_of="removed@p",
+        unavailable="" if control else "no control comes within 5 %",
+    )
+    assert found("PA350", ablation(variant, matched)).outcome is outcome
+
+
+def test_a_gain_below_what_matters_is_told_from_an_open_one() -> None:
+    small = {**NOTHING, "recall_at_matched_precision": 0.02, "average_precision": 0.02}
+    assert found("PA350", ablation(arm("weaker@p", small, width=0.008))).outcome is Outcome.PASSED
+    finding = found("PA350", ablation(arm("weaker@p", small, width=0.05)))
+    assert finding.outcome is Outcome.UNDECIDED
+    assert finding.would_change
+
+
+def test_the_dose_and_its_response_are_told() -> None:
+    half = arm("weaker@p", {**GAIN, "recall_at_matched_precision": 0.12}, downsampling=2.0)
+    none = arm("removed@p", GAIN, downsampling=1.0)
+    finding = found("PA350", ablation(half, none))
+    told = next(fact.value for fact in finding.evidence if fact.label.startswith("Dose"))
+    assert "the less downsampling, the more is found" in told
+    assert finding.summary.startswith("The pooling costs recall: 'removed@p'")
+
+
+def test_many_collapsed_seeds_weigh_more_than_one() -> None:
+    assert found("PA501", unstable()).severity is Severity.MAJOR
+    one = ablation(arm("weaker@p", NOTHING), base=baseline(trained=8, learned=7, collapsed=1))
+    assert found("PA501", one).severity is Severity.MINOR
+
+
+def test_the_saying_about_max_and_average_is_held_against_the_evidence() -> None:
+    finding = found("PA352", GUILTY["PA352"]())
+    assert "Max pooling harms recall here" in finding.summary
+
+
+def test_a_comparison_without_pairs_is_undecided() -> None:
+    given = arm("weaker@p", None, comparison=comparison(None, 0.0, reason="fewer than 3 pairs of seeds learned"))
+    finding = found("PA350", ablation(given))
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "fewer than 3 pairs" in finding.summary
