@@ -16,7 +16,7 @@ from poolaudit.ablation.race import BETTER, EQUIVALENT, WORSE, Rules
 from poolaudit.outcomes import Outcome
 from poolaudit.statistics.intervals import wilson_limits
 
-GUILTY, INNOCENT = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9, 10, 11, 12)
+GUILTY, INNOCENT = (0, 1, 2, 3), (5, 6, 7, 8, 9, 10, 11, 12)
 UNDER_CONFIDENT = 10
 PLANNED = 10
 RULES = Rules(planned=PLANNED)
