@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 from poolaudit.version import __version__
 
 if TYPE_CHECKING:
+    from poolaudit.ablation.apply import apply_variant
     from poolaudit.ablation.recipe import Recipe
+    from poolaudit.ablation.surgery import build_variant
+    from poolaudit.ablation.swap import swap_predictions
+    from poolaudit.ablation.variants import Variant, applicable_variants, parse_variant, variant
     from poolaudit.audit import AuditPlan, run_audit
     from poolaudit.audit.ablation import AblationPlan, run_ablation
+    from poolaudit.audit.leaks import find_leaks
     from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
@@ -25,6 +30,13 @@ if TYPE_CHECKING:
     from poolaudit.store.results import load_result, save_result
 
 _HOMES = {
+    "Variant": "poolaudit.ablation.variants",
+    "applicable_variants": "poolaudit.ablation.variants",
+    "apply_variant": "poolaudit.ablation.apply",
+    "build_variant": "poolaudit.ablation.surgery",
+    "parse_variant": "poolaudit.ablation.variants",
+    "swap_predictions": "poolaudit.ablation.swap",
+    "variant": "poolaudit.ablation.variants",
     "AblationPlan": "poolaudit.audit.ablation",
     "Recipe": "poolaudit.ablation.recipe",
     "run_ablation": "poolaudit.audit.ablation",
@@ -41,6 +53,7 @@ _HOMES = {
     "PoolauditError": "poolaudit.errors",
     "Severity": "poolaudit.outcomes",
     "Verdict": "poolaudit.outcomes",
+    "find_leaks": "poolaudit.audit.leaks",
     "load_policy": "poolaudit.policy",
     "load_result": "poolaudit.store.results",
     "run_audit": "poolaudit.audit",
@@ -61,14 +74,22 @@ __all__ = [  # noqa: RUF022 - the version first
     "PoolauditError",
     "Recipe",
     "Severity",
+    "Variant",
     "Verdict",
+    "applicable_variants",
+    "apply_variant",
+    "build_variant",
     "check_layer",
     "inspect_pooling",
+    "find_leaks",
     "load_policy",
     "load_result",
+    "parse_variant",
     "run_ablation",
     "run_audit",
     "save_result",
+    "swap_predictions",
+    "variant",
 ]
 
 

@@ -71,7 +71,12 @@ class NetworkCase:
     @property
     def is_linear(self) -> bool:
         """Whether its averaging twin answers to the sum of two inputs with the sum of two answers."""
-        return not any(step.kind == "gate" for step in _flat(self.steps))
+        return not any(step.kind == "gate" for step in self.all_steps)
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps and those inside forks and nested models."""
+        return tuple(_flat(self.steps))
 
 
 def _flat(steps: tuple[Step, ...]) -> list[Step]:
