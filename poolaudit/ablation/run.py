@@ -74,6 +74,7 @@ def ablate(
     settings: AblationSettings | None = None,
     policy: Policy | None = None,
     tell: Tell | None = None,
+    news: Callable[[str], None] | None = None,
 ) -> AblationEvidence:
     """Changes the pooling and measures what becomes of recall; judges nothing.
 
@@ -86,6 +87,7 @@ def ablate(
         settings: How deep and how far.
         policy: Margin, family-wise error and confidence.
         tell: Takes steps done, steps in all, and the step in words.
+        news: Takes a line whenever a variant is settled.
 
     Raises:
         InvalidInputError: Something cannot be ablated as it is.
@@ -116,7 +118,7 @@ def ablate(
         with _quiet_retracing():
             _swap(run, arms, found)
     if settings.depth in (RETRAINED, RECALIBRATED):
-        _trials(run, arms, found)
+        _trials(run, arms, found, news or (lambda text: None))
     return assemble(found, settings, run.policy, test, run.targets, tuple(run.notes))
 
 
@@ -253,7 +255,7 @@ def _matched_precision(validations: list[Any], run: _Run) -> float | None:
     return choose_precision(finite, _question(run, None), run.policy.good_precision)
 
 
-def _trials(run: _Run, arms: Arms, found: Findings) -> None:
+def _trials(run: _Run, arms: Arms, found: Findings, news: Callable[[str], None]) -> None:
     store = TrialStore(run.settings.store)
     with store.held():
         source = model_source(run.subject, store)
@@ -266,7 +268,7 @@ def _trials(run: _Run, arms: Arms, found: Findings) -> None:
             validation_from=run.validation_from,
         )
         data = _data_into(store, run)
-        trials = _Trials(run, store, source, plan, data, found)
+        trials = _Trials(run, store, source, plan, data, found, news)
         with make_executor(run.settings.executor, store, run.settings.workers) as executor:
             if run.settings.depth == RECALIBRATED or run.subject.is_trained:
                 trials.recalibrate(executor, arms)
@@ -296,6 +298,8 @@ class _Trials:
     plan: TrainingPlan
     data: Mapping[str, str]
     found: Findings
+    news: Callable[[str], None]
+    settled: set[str] = field(default_factory=set)
     outputs: dict[tuple[str, int], StoredTrial] = field(default_factory=dict)
 
     def recalibrate(self, executor: Any, arms: Arms) -> None:
@@ -329,6 +333,7 @@ class _Trials:
             total = (len(names) + 1) * settings.seeds
             self._run(executor, [self._spec(arm, seed) for arm, seed in needs], self._keep, total)
             self._measure_all(ledger)
+            self._tell_settled(ledger)
         self.found.seconds = sum(float(trial.facts["seconds"]) for trial in self.outputs.values())
 
     def _all_first(self, names: tuple[str, ...], rules: Rules) -> list[tuple[str, int]]:
@@ -386,6 +391,14 @@ class _Trials:
         if trial is None or "validation" not in trial.arrays:
             return None
         return _probabilities(trial.arrays["validation"], self.run.head)
+
+    def _tell_settled(self, ledger: Ledger) -> None:
+        for name, standing in ledger.standings().items():
+            if standing.stopped is not None and name not in self.settled:
+                self.settled.add(name)
+                found = standing.difference
+                change = "" if found is None else f", {found.value:+.3f} ± {found.half_width(standing.level):.3f}"
+                self.news(f"  {name}: {standing.decision} after {standing.seeds} seeds{change}")
 
     def _out_of_time(self, started: float) -> bool:
         limit = self.run.settings.budget_seconds

@@ -16,7 +16,7 @@ import typer
 from poolaudit.baseline import apply_baseline
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
-from poolaudit.events import Event, Listener, StageFinished, StageProgress, StageStarted, silent
+from poolaudit.events import Event, Listener, StageFinished, StageNews, StageProgress, StageStarted, silent
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.verdict import fails_release
 from poolaudit.policy import Policy, load_policy
@@ -189,6 +189,8 @@ class _Bar:
             )
         elif isinstance(event, StageProgress):
             self._progress.update(self._task, completed=event.done, total=event.total, what=event.what)
+        elif isinstance(event, StageNews):
+            self._progress.console.print(event.text, markup=False, highlight=False)
 
     def stop(self) -> None:
         self._progress.stop()
@@ -210,6 +212,8 @@ class _Lines:
 def _lines(event: Event) -> None:
     if isinstance(event, StageStarted):
         typer.echo(f"{event.stage} ({event.position} of {event.total}) ...", err=True)
+    elif isinstance(event, StageNews):
+        typer.echo(event.text, err=True)
     elif isinstance(event, StageFinished):
         reason = f": {event.reason}" if event.reason else ""
         typer.echo(f"{event.stage} {event.outcome.value.lower()} in {event.duration_seconds:.1f} s{reason}", err=True)

@@ -37,7 +37,7 @@ print("all", time.perf_counter() - started)
 
 
 @pytest.mark.slow
-def test_two_workers_beat_a_plain_loop(tmp_path: Path, record_property) -> None:  # type: ignore[no-untyped-def]
+def test_two_workers_beat_a_plain_loop(tmp_path: Path) -> None:
     sys.path.insert(0, str(FOLDER))
     import ablation_recipes
 
@@ -66,9 +66,5 @@ def test_two_workers_beat_a_plain_loop(tmp_path: Path, record_property) -> None:
         executor.run(one, lambda event: alone.append(event) if isinstance(event, TrialDone) else None)
     facts = alone[-1].trial.facts
     overhead = 1 - float(facts["fit_seconds"]) / float(facts["seconds"])
-    record_property("plain_seconds", plain)
-    record_property("workers_seconds", ours)
-    record_property("bare_fit_seconds", fits)
-    record_property("facts", {k: facts[k] for k in ("seconds", "fit_seconds")})
     print(f"plain {plain:.1f} s, workers {ours:.1f} s, bare fits {fits}, trial {facts['seconds']} s {overhead:.3f}")
     assert plain / ours >= 1.3
