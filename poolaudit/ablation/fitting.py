@@ -8,7 +8,7 @@ from typing import Any
 from poolaudit.ablation.agreement import Disagreement, matching_overrides
 from poolaudit.ablation.control import Control
 from poolaudit.ablation.locate import LocatedSite, Shape
-from poolaudit.ablation.plan import PlannedCall, PlannedModel, planned, walk
+from poolaudit.ablation.plan import PlannedCall, PlannedModel, graph_of, planned, walk
 from poolaudit.ablation.rebuild import Edits, Rebuild
 from poolaudit.ablation.refusals import RefusedAction
 
@@ -45,6 +45,34 @@ def fitted(
     surgery, model, _ = _until_branches_agree(plan, edits, control)
     _require_same_outputs(plan.graph.outputs, model.outputs)
     return surgery, model
+
+
+def require_runs(changed: Any, input_shape: Shape | None) -> None:
+    """Runs a changed model once, on two items of noise: what a layer says of its shapes may not be what it does.
+
+    Raises:
+        RefusedAction: It fails, or gives another number of items, as a reshape does that folds cells into the batch.
+    """
+    import keras
+    import numpy as np
+
+    graph, generator = graph_of(changed), np.random.default_rng(0)
+
+    def noise(tensor: Any) -> Any:
+        shape = _fixed(tensor, input_shape, _PROBES[0])
+        return generator.uniform(0, 1, (tensor.shape[0] or 2, *shape)).astype(
+            keras.backend.standardize_dtype(tensor.dtype)
+        )
+
+    batch = keras.tree.map_structure(noise, graph._inputs_struct)
+    try:
+        outputs = keras.tree.flatten(changed(batch, training=False))
+    except Exception as error:  # the layers' own code
+        lines = [line.strip() for line in str(error).splitlines() if line.strip() and "encountered when" not in line]
+        raise RefusedAction(f"it does not run ({type(error).__name__}: {''.join(lines[:1])[:160]})") from error
+    items = len(keras.tree.flatten(batch)[0])
+    if any(len(output) != items for output in outputs):
+        raise RefusedAction(f"it gives {len(outputs[0])} outputs for {items} items: sizes are written into a reshape")
 
 
 def _until_branches_agree(
@@ -106,6 +134,13 @@ def _twin(plan: PlannedModel, input_shape: Shape | None) -> PlannedModel | None:
         if [path for path, _ in ours] == [path for path, _ in theirs]:
             return twin
     return None
+
+
+def _fixed(tensor: Any, input_shape: Shape | None, probe: int) -> list[int]:
+    """Sizes of a tensor without batch; those that are open come from `input_shape`, or else are `probe`."""
+    fits = input_shape is not None and len(input_shape) == len(tensor.shape)
+    given = input_shape[1:] if fits and input_shape else (None,) * (len(tensor.shape) - 1)
+    return [a or b or probe for a, b in zip(tensor.shape[1:], given, strict=True)]
 
 
 def _key(call: PlannedCall) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from poolaudit.ablation.control import Control
 from poolaudit.ablation.copies import carry_weights, weight_name
-from poolaudit.ablation.fitting import fitted
+from poolaudit.ablation.fitting import fitted, require_runs
 from poolaudit.ablation.locate import LocatedSite, Shape, locate
 from poolaudit.ablation.opaque import build_with_code_inside
 from poolaudit.ablation.plan import PlannedModel, planned, walk
@@ -147,7 +147,10 @@ def _built(
             raise RefusedAction("a control needs a functional or Sequential model")
         return _with_code_inside(model, variant, chosen, located, plan, rebuild)
     surgery, changed = fitted(plan, chosen, control, input_shape)
-    return _described(model, variant, chosen, surgery, changed, control)
+    built = _described(model, variant, chosen, surgery, changed, control)
+    if surgery.reshaped:
+        require_runs(changed, input_shape)
+    return built
 
 
 def _described(

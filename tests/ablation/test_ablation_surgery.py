@@ -223,6 +223,8 @@ def test_all_branches_of_an_inception_block_follow() -> None:
         ("unet", "removed@down", "'skip' joins branches of the same size"),
         ("hard_coded_sizes", "removed@pool", "'sizes' .Reshape. does not take"),
         ("reshape_that_folds", "weaker@pool", "output would have the shape"),
+        ("functions_of_a_users_own", "removed@pool", "gives 8 outputs for 2 items"),
+        ("functions_of_a_users_own", "stronger@pool", "does not run"),
         ("pooling_last", "flatten@last", "output would have the shape"),
         ("masked_sequence", "global_max@mean", "carries a mask"),
         ("written", "removed@pool", "called by code"),

@@ -79,7 +79,7 @@ def test_the_part_in_front_of_the_site_runs_once_a_batch() -> None:
     x = keras.layers.Conv2D(3, 3)(Counting(name="counting")(inputs))
     x = keras.layers.GlobalAveragePooling2D(name="mean")(keras.layers.MaxPooling2D(2, name="pool")(x))
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
-    wanted = [parse_variant(f"{action}@pool") for action in ("average", "blur", "gem", "mixed", "weaker")]
+    wanted = [parse_variant(f"{action}@pool") for action in ("average", "blur", "gem", "mixed", "subsample")]
     data = np.random.default_rng(0).normal(size=(6, 8, 8, 2)).astype("float32")
     swapped = swap_predictions(model, wanted, data, batch_size=3)
     assert len(swapped) == 5
