@@ -13,9 +13,9 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
     """The verdict and its reasons.
 
     NOT_READY where a critical check failed; NEEDS_REVIEW where a major one failed; INCONCLUSIVE where nothing failed
-    but a check of major or higher severity is undecided or crashed, a stage crashed, or no check passed at all; READY
-    otherwise. Minor findings never change the verdict. Skipped checks do not either: they stand among what was not
-    assessed.
+    but a check of major or higher severity is undecided or crashed, a stage crashed, no check passed at all, or no
+    prediction was evaluated (layers alone, without a model, need none); READY otherwise. Minor findings never change
+    the verdict. Skipped checks do not either: they stand among what was not assessed.
     """
     failed = [f for f in findings if f.outcome is Outcome.FAILED and f.severity.at_least(Severity.MAJOR)]
     unclear = [
@@ -34,6 +34,15 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         return Verdict.INCONCLUSIVE, _decision(unclear, crash_reasons)
     if not passed:
         return Verdict.INCONCLUSIVE, Decision(("No check could be carried out.",), (), ("Data or a model to check.",))
+    if not _looked_at_predictions(stages):
+        return Verdict.INCONCLUSIVE, Decision(
+            (
+                "No prediction was evaluated, so nothing is known of accuracy, recall and precision.",
+                f"The {len(passed)} checks that could be made found nothing against the model.",
+            ),
+            (),
+            ("An audit with test data and the evaluation stage.",),
+        )
     # The demands met one by one tell more than the absence of the grossest traps, so those of major severity lead.
     weighty = [f for f in passed if f.severity.at_least(Severity.MAJOR)]
     major = sorted(weighty, key=lambda f: (-f.severity.rank, f.code))
@@ -42,6 +51,12 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         tuple(f.code for f in major),
         ("Any failed check, and anything listed as not assessed.",),
     )
+
+
+def _looked_at_predictions(stages: Sequence[StageResult]) -> bool:
+    """True where the evaluation ran, or where only layers were asked about, which have no predictions."""
+    only_layers = [stage.name for stage in stages] == ["conformance"]
+    return only_layers or any(s.name == "evaluation" and s.outcome is Outcome.PASSED for s in stages)
 
 
 def fails_release(result: AuditResult) -> bool:

@@ -194,6 +194,30 @@ def test_fail_level(outcome: Outcome, severity: Severity, level: Severity) -> No
     assert fails_release(dataclasses.replace(base, stages=crashed))
 
 
+@pytest.mark.parametrize(
+    ("names", "verdict"),
+    [
+        (("geometry",), Verdict.INCONCLUSIVE),
+        (("leakage",), Verdict.INCONCLUSIVE),
+        (("ablation",), Verdict.INCONCLUSIVE),
+        (("geometry", "conformance"), Verdict.INCONCLUSIVE),
+        (("conformance",), Verdict.READY),
+        (("evaluation",), Verdict.READY),
+        (("geometry", "evaluation"), Verdict.READY),
+    ],
+)
+def test_nothing_is_ready_whose_predictions_nobody_looked_at(names: tuple[str, ...], verdict: Verdict) -> None:
+    stages = tuple(StageResult(name, Outcome.PASSED, 0.1) for name in names)
+    concluded_verdict, decision = decide([finding(Outcome.PASSED, Severity.MAJOR)], stages)
+    assert concluded_verdict is verdict
+    assert ("No prediction was evaluated" in decision.reasons[0]) is (verdict is Verdict.INCONCLUSIVE)
+
+
+def test_an_evaluation_that_was_skipped_is_none() -> None:
+    stages = (StageResult("evaluation", Outcome.SKIPPED, 0.0, "not asked for"),)
+    assert decide([finding(Outcome.PASSED, Severity.MAJOR)], stages)[0] is Verdict.INCONCLUSIVE
+
+
 def test_another_policy_judges_the_same_evidence_otherwise() -> None:
     measured = evidence(scored_counts(1_600, 400, 200, 17_800), "fraud")
     assert concluded(measured)[0] is Verdict.NEEDS_REVIEW
