@@ -162,7 +162,7 @@ def test_verdict_table(kinds: tuple[tuple[Outcome, Severity], ...], stage: Outco
         expected = Verdict.NOT_READY
     elif Severity.MAJOR in failed:
         expected = Verdict.NEEDS_REVIEW
-    elif unclear or stage is Outcome.CRASHED or Outcome.PASSED not in [outcome for outcome, _ in kinds]:
+    elif unclear or stage is not Outcome.PASSED or Outcome.PASSED not in [outcome for outcome, _ in kinds]:
         expected = Verdict.INCONCLUSIVE
     else:
         expected = Verdict.READY
