@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poolaudit.ablation.variants import Variant, applicable_variants, parse_variant, variant
     from poolaudit.audit import AuditPlan, run_audit
     from poolaudit.audit.ablation import AblationPlan, run_ablation
+    from poolaudit.audit.leaks import find_leaks
     from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
     from poolaudit.evidence.estimates import Estimate
@@ -52,6 +53,7 @@ _HOMES = {
     "PoolauditError": "poolaudit.errors",
     "Severity": "poolaudit.outcomes",
     "Verdict": "poolaudit.outcomes",
+    "find_leaks": "poolaudit.audit.leaks",
     "load_policy": "poolaudit.policy",
     "load_result": "poolaudit.store.results",
     "run_audit": "poolaudit.audit",
@@ -79,6 +81,7 @@ __all__ = [  # noqa: RUF022 - the version first
     "build_variant",
     "check_layer",
     "inspect_pooling",
+    "find_leaks",
     "load_policy",
     "load_result",
     "parse_variant",

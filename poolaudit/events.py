@@ -28,6 +28,14 @@ class StageProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class StageNews:
+    """Within a stage something was settled that a reader wants to see at once, such as a variant that is decided."""
+
+    stage: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageFinished:
     """A stage ended, with the reason where it did not simply run."""
 
@@ -37,7 +45,7 @@ class StageFinished:
     reason: str | None = None
 
 
-Event = StageStarted | StageProgress | StageFinished
+Event = StageStarted | StageProgress | StageNews | StageFinished
 Listener = Callable[[Event], None]
 
 

@@ -11,6 +11,7 @@ from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
+from poolaudit.evidence.leakage import LeakageEvidence
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
@@ -37,7 +38,7 @@ class Evidence:
     evaluation: EvaluationEvidence | None = None
     conformance: tuple[PropertyResult, ...] | None = None
     ablation: AblationEvidence | None = None
-    leakage: None = None
+    leakage: LeakageEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ Arm = Mapping[int, TrialMeasures]
 
 
 # An arm that learns with at most this share of its seeds hardly ever learns.
-_HARDLY_EVER = 0.2
+HARDLY_EVER = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def pair(variant: Arm, baseline: Arm, seeds: Sequence[int], level: float) -> Pai
         others = sum(other[seed].state == LEARNED for seed in common)
         if (
             living
-            and learned <= _HARDLY_EVER * len(living)
+            and learned <= HARDLY_EVER * len(living)
             and learns_more_often(others, len(common), learned, len(living)) <= level
         ):
             return Pairing(tuple(seed for seed in living if other[seed].state == LEARNED), name)

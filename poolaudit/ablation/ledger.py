@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from poolaudit.ablation.effects import Pairing, difference, pair, states
-from poolaudit.ablation.measures import AVERAGE_PRECISION, MATCHED, METRICS, TrialMeasures
+from poolaudit.ablation.effects import HARDLY_EVER, Pairing, difference, pair, states
+from poolaudit.ablation.measures import AVERAGE_PRECISION, LEARNED, MATCHED, METRICS, TrialMeasures
 from poolaudit.ablation.race import UNDECIDED, Rules, Standing, replay, wanted
 from poolaudit.ablation.trial import BASELINE
 from poolaudit.evidence.ablation import Comparison, Effect
@@ -59,7 +59,14 @@ class Ledger:
         return found if found is not None and found.seeds >= FEWEST_PAIRS else None
 
     def standings(self) -> dict[str, Standing]:
-        return replay(self.names, self.trained, self.measure, self.rules)
+        return replay(self.names, self.trained, self.measure, self.rules, self.neither_learns)
+
+    def neither_learns(self, name: str, seeds: int) -> bool:
+        """Whether both arms hardly ever learned in so many seeds."""
+        return all(
+            sum(self.arm(arm)[seed].state == LEARNED for seed in range(seeds)) <= HARDLY_EVER * seeds
+            for arm in (name, BASELINE)
+        )
 
     def needs(self) -> list[tuple[str, int]]:
         """Trials (arm, seed) that the open arms need for their next look, the baseline's first."""

@@ -73,6 +73,8 @@ class TrialMeasures:
 
 def draw_validation(items: int, rng: np.random.Generator, draws: int = 200) -> npt.NDArray[np.uint16]:
     """Counts of items drawn with replacement, shape (draws, items); fewer draws where there are very many items."""
+    if items == 0:
+        return np.zeros((0, 0), np.uint16)
     made = max(50, min(draws, 20_000_000 // max(1, items)))
     return rng.multinomial(items, np.full(items, 1 / items), size=made).astype(np.uint16)
 

@@ -19,9 +19,8 @@ from poolaudit.statistics.sequential import holm_levels, looks_taken, nominal_le
 BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
 FIRST_LOOK = 4
 # A variant that would be decided with less than this chance at the end of the plan gets no further seeds.
-FUTILE = 0.05
+FUTILE = 0.1
 _FEWEST_BEFORE_FUTILE = 4
-_FEWEST_BEFORE_HOPELESS = 6
 
 # The paired difference of a variant when so many seeds were trained of it; None where no pair of seeds learned.
 Measure = Callable[[str, int], "Crossed | None"]
@@ -85,7 +84,11 @@ class _State:
 
 
 def replay(
-    variants: Sequence[str], trained: Callable[[str], int], measure: Measure, rules: Rules
+    variants: Sequence[str],
+    trained: Callable[[str], int],
+    measure: Measure,
+    rules: Rules,
+    is_hopeless: Callable[[str, int], bool] = lambda name, seeds: False,
 ) -> dict[str, Standing]:
     """Where each variant stands, given how many seeds of it (and of the baseline) have been trained.
 
@@ -94,6 +97,7 @@ def replay(
         trained: Seeds 0 to k - 1 of this variant and of the baseline are in the store: gives k.
         measure: The paired difference on the primary metric at so many seeds.
         rules: Of the race.
+        is_hopeless: Whether neither variant nor baseline learns, after so many seeds.
     """
     state = _State(standings={name: Standing() for name in variants})
     for look in rules.looks():
@@ -103,7 +107,8 @@ def replay(
                 state.standings[name] = replace(standing, seeds=look, difference=measure(name, look))
         _decide(variants, state, rules)
         for name in variants:
-            state.standings[name] = _stopped(state.standings[name], rules)
+            standing = state.standings[name]
+            state.standings[name] = _stopped(standing, rules, is_hopeless(name, standing.seeds))
     return state.standings
 
 
@@ -172,7 +177,7 @@ def _judge(name: str, standing: Standing, state: _State, count: int, rules: Rule
     )
 
 
-def _stopped(standing: Standing, rules: Rules) -> Standing:
+def _stopped(standing: Standing, rules: Rules, is_hopeless: bool) -> Standing:
     """The reason to give this variant no further seeds, if there is one."""
     if standing.stopped is not None or standing.seeds == 0:
         return standing
@@ -181,7 +186,7 @@ def _stopped(standing: Standing, rules: Rules) -> Standing:
     difference = standing.difference
     if difference is None:
         # Where neither arm learns, further seeds will hardly bring pairs that do.
-        return replace(standing, stopped="futile") if standing.seeds >= _FEWEST_BEFORE_HOPELESS else standing
+        return replace(standing, stopped="futile") if is_hopeless else standing
     if standing.decision in (WORSE, EQUIVALENT) or (standing.decision == BETTER and standing.matters):
         return replace(standing, stopped="decided")
     if standing.decision == BETTER:

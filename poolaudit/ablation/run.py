@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,6 +74,7 @@ def ablate(
     settings: AblationSettings | None = None,
     policy: Policy | None = None,
     tell: Tell | None = None,
+    news: Callable[[str], None] | None = None,
 ) -> AblationEvidence:
     """Changes the pooling and measures what becomes of recall; judges nothing.
 
@@ -84,6 +87,7 @@ def ablate(
         settings: How deep and how far.
         policy: Margin, family-wise error and confidence.
         tell: Takes steps done, steps in all, and the step in words.
+        news: Takes a line whenever a variant is settled.
 
     Raises:
         InvalidInputError: Something cannot be ablated as it is.
@@ -102,7 +106,8 @@ def ablate(
         positive,
     )
     shape = (None, *test.inputs.shape[1:])
-    arms = choose_arms(subject.model, settings.variants, shape, with_controls=settings.depth == RETRAINED)
+    with _quiet_retracing():
+        arms = choose_arms(subject.model, settings.variants, shape, with_controls=settings.depth == RETRAINED)
     found = Findings(arms=arms, targets=tuple(test.class_names[t] for t in run.targets), positive=run.positive)
     if settings.depth == SWAP and not subject.is_trained:
         raise InvalidInputError(
@@ -110,10 +115,23 @@ def ablate(
             "a model file with trained weights, or depth 'retrained'",
         )
     if subject.is_trained:
-        _swap(run, arms, found)
+        with _quiet_retracing():
+            _swap(run, arms, found)
     if settings.depth in (RETRAINED, RECALIBRATED):
-        _trials(run, arms, found)
+        _trials(run, arms, found, news or (lambda text: None))
     return assemble(found, settings, run.policy, test, run.targets, tuple(run.notes))
+
+
+@contextmanager
+def _quiet_retracing() -> Iterator[None]:
+    """TensorFlow warns where many functions are traced one after the other, which is what variants are."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _prepared(
@@ -237,7 +255,7 @@ def _matched_precision(validations: list[Any], run: _Run) -> float | None:
     return choose_precision(finite, _question(run, None), run.policy.good_precision)
 
 
-def _trials(run: _Run, arms: Arms, found: Findings) -> None:
+def _trials(run: _Run, arms: Arms, found: Findings, news: Callable[[str], None]) -> None:
     store = TrialStore(run.settings.store)
     with store.held():
         source = model_source(run.subject, store)
@@ -250,7 +268,7 @@ def _trials(run: _Run, arms: Arms, found: Findings) -> None:
             validation_from=run.validation_from,
         )
         data = _data_into(store, run)
-        trials = _Trials(run, store, source, plan, data, found)
+        trials = _Trials(run, store, source, plan, data, found, news)
         with make_executor(run.settings.executor, store, run.settings.workers) as executor:
             if run.settings.depth == RECALIBRATED or run.subject.is_trained:
                 trials.recalibrate(executor, arms)
@@ -280,6 +298,8 @@ class _Trials:
     plan: TrainingPlan
     data: Mapping[str, str]
     found: Findings
+    news: Callable[[str], None]
+    settled: set[str] = field(default_factory=set)
     outputs: dict[tuple[str, int], StoredTrial] = field(default_factory=dict)
 
     def recalibrate(self, executor: Any, arms: Arms) -> None:
@@ -313,6 +333,7 @@ class _Trials:
             total = (len(names) + 1) * settings.seeds
             self._run(executor, [self._spec(arm, seed) for arm, seed in needs], self._keep, total)
             self._measure_all(ledger)
+            self._tell_settled(ledger)
         self.found.seconds = sum(float(trial.facts["seconds"]) for trial in self.outputs.values())
 
     def _all_first(self, names: tuple[str, ...], rules: Rules) -> list[tuple[str, int]]:
@@ -370,6 +391,14 @@ class _Trials:
         if trial is None or "validation" not in trial.arrays:
             return None
         return _probabilities(trial.arrays["validation"], self.run.head)
+
+    def _tell_settled(self, ledger: Ledger) -> None:
+        for name, standing in ledger.standings().items():
+            if standing.stopped is not None and name not in self.settled:
+                self.settled.add(name)
+                found = standing.difference
+                change = "" if found is None else f", {found.value:+.3f} ± {found.half_width(standing.level):.3f}"
+                self.news(f"  {name}: {standing.decision} after {standing.seeds} seeds{change}")
 
     def _out_of_time(self, started: float) -> bool:
         limit = self.run.settings.budget_seconds

@@ -10,7 +10,7 @@ from poolaudit.errors import InvalidInputError, did_you_mean, listed
 
 SWAP, RECALIBRATED, RETRAINED = "swap", "recalibrated", "retrained"
 DEPTHS = (SWAP, RECALIBRATED, RETRAINED)
-DEFAULT_SEEDS = 10
+DEFAULT_SEEDS = 12
 FEWEST_SEEDS = 3
 DEFAULT_STORE = Path("poolaudit-trials")
 

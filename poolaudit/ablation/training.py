@@ -11,6 +11,7 @@ import io
 import json
 import math
 import platform
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -151,22 +152,34 @@ def _fit(
     history: dict[str, list[float]] = {}
     first = _restore(model, checkpoint.load(), history)
     order = tf.Variable(np.arange(len(inputs)))
-    dataset = _dataset(inputs, targets, order, spec.plan.batch_size)
-    for epoch in range(first, epochs):
-        order.assign(np.random.default_rng([spec.seed, epoch]).permutation(len(inputs)))
-        keras.utils.set_random_seed((spec.seed * 1_000_003 + epoch) % 2**32)
-        told = model.fit(
-            dataset, initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, **_fit_arguments(spec.plan.fit)
+
+    class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
+        """Sets order and random states before each epoch, and keeps what is there after it."""
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            order.assign(np.random.default_rng([spec.seed, epoch]).permutation(len(inputs)))
+            # Layers keep their random states in variables. Seeding TensorFlow here would throw away its compiled
+            # kernels, which costs as much as a short epoch.
+            random.seed(f"{spec.seed} {epoch}")
+            np.random.seed((spec.seed * 1_000_003 + epoch) % 2**32)  # noqa: NPY002 - for code of the user's own
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            for name, value in (logs or {}).items():
+                history.setdefault(name, []).append(float(value))
+            if not math.isfinite(history.get("loss", [0.0])[-1]):
+                self.model.stop_training = True
+            elif epoch + 1 < epochs:
+                checkpoint.save(_snapshot(self.model, history, epoch + 1))
+            tell(epoch + 1, epochs)
+
+    if first < epochs:
+        dataset = _dataset(inputs, targets, order, spec.plan.batch_size)
+        arguments = _fit_arguments(spec.plan.fit)
+        callbacks = [*arguments.pop("callbacks", ()), Epochs()]
+        model.fit(
+            dataset, initial_epoch=first, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks, **arguments
         )
-        for name, values in told.history.items():
-            history.setdefault(name, []).append(float(values[-1]))
-        if not math.isfinite(history.get("loss", [0.0])[-1]):
-            tell(epochs, epochs)
-            return history, epoch + 1
-        if epoch + 1 < epochs:
-            checkpoint.save(_snapshot(model, history, epoch + 1))
-        tell(epoch + 1, epochs)
-    return history, epochs
+    return history, len(history.get("loss", ())) or epochs
 
 
 def targets_for(model: Any, labels: Array, classes: int) -> Array:

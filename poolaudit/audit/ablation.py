@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from poolaudit.audit.judging import judge_part
 from poolaudit.audit.provenance import model_provenance
 from poolaudit.errors import InvalidInputError
-from poolaudit.events import Listener, StageFinished, StageProgress, StageStarted, silent
+from poolaudit.events import Listener, StageFinished, StageNews, StageProgress, StageStarted, silent
 from poolaudit.outcomes import Outcome
 from poolaudit.policy import Policy
 from poolaudit.results import AuditResult, DataProvenance, Evidence
@@ -98,11 +98,12 @@ def run_ablation(plan: AblationPlan, listener: Listener = silent) -> AuditResult
         settings=settings,
         policy=plan.policy,
         tell=lambda done, total, what: listener(StageProgress(STAGE, done, total, what)),
+        news=lambda text: listener(StageNews(STAGE, text)),
     )
     seconds = time.perf_counter() - clock
     listener(StageFinished(STAGE, Outcome.PASSED, seconds))
     return judge_part(
-        STAGE,
+        "ablation",
         Evidence(ablation=evidence, geometry=geometry),
         title=plan.title or model.name,
         policy=plan.policy,

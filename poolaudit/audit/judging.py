@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 
 from poolaudit.audit.provenance import provenance_of
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.evaluation import NotAssessed
+from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.pitfalls.detector import detect
 from poolaudit.pitfalls.verdict import decide
@@ -33,7 +35,6 @@ _CODES: dict[Scope, tuple[str, ...]] = {
     "ablation": ("PA35", "PA36", "PA37", "PA38", "PA39", "PA5"),
     "leakage": ("PA4",),
 }
-_NOT_IN_THIS_VERSION = (NotAssessed("Leakage between training and test data", "this version has no leakage stage"),)
 
 
 def judge(
@@ -132,10 +133,15 @@ def _not_assessed(result: AuditResult) -> tuple[NotAssessed, ...]:
         for stage in result.stages
         if stage.outcome in (Outcome.SKIPPED, Outcome.CRASHED)
     ]
-    if result.scope == "audit":
-        if result.provenance.model is None:
-            missing.append(NotAssessed("The model and its pooling", "only predictions were given"))
-        missing += _NOT_IN_THIS_VERSION
+    if result.scope == "audit" and result.provenance.model is None:
+        missing += [
+            NotAssessed(what, "only predictions were given")
+            for what in (
+                "The model and its pooling",
+                "What the pooling costs in recall",
+                "Leakage between training and test data",
+            )
+        ]
     skipped = Counter(r.reason for r in result.evidence.conformance or () if r.outcome is Outcome.SKIPPED)
     missing += [
         NotAssessed(f"{count} {'check' if count == 1 else 'checks'} of layers", reason or "not said")
@@ -147,9 +153,19 @@ def _not_assessed(result: AuditResult) -> tuple[NotAssessed, ...]:
         missing += [
             NotAssessed("Pooling inside a part of the model", text) for text in result.evidence.geometry.not_seen
         ]
-    missing += [
-        NotAssessed(f"{finding.code} {finding.title}", finding.summary)
-        for finding in result.findings
-        if finding.outcome is Outcome.SKIPPED
-    ]
-    return tuple(missing)
+    if result.evidence.leakage is not None:
+        missing += result.evidence.leakage.not_assessed
+    return (*missing, *_skipped_checks(result))
+
+
+def _skipped_checks(result: AuditResult) -> Iterator[NotAssessed]:
+    """Checks that were skipped for one reason are one entry: a list nobody reads through hides what it lists."""
+    by_reason: dict[str, list[Finding]] = {}
+    for finding in sorted(result.findings, key=lambda f: f.code):
+        if finding.outcome is Outcome.SKIPPED:
+            by_reason.setdefault(finding.summary, []).append(finding)
+    for reason, findings in by_reason.items():
+        if len(findings) == 1:
+            yield NotAssessed(f"{findings[0].code} {findings[0].title}", reason)
+        else:
+            yield NotAssessed(f"{len(findings)} checks ({', '.join(f.code for f in findings)})", reason)

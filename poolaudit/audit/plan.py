@@ -9,7 +9,7 @@ from typing import Any
 from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.policy import Policy
 
-STAGES = ("geometry", "evaluation", "conformance", "ablation")
+STAGES = ("geometry", "evaluation", "conformance", "ablation", "leakage")
 BUDGETS = ("quick", "standard", "thorough")
 
 

@@ -14,6 +14,7 @@ from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, InputScaling
 from poolaudit.evidence.geometry import GeometryEvidence
+from poolaudit.evidence.leakage import LeakageEvidence, LeakImpact
 from poolaudit.results import Evidence
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from poolaudit.subject.models import LoadedModel
     from poolaudit.subject.predictions import Predictions
     from poolaudit.subject.splits import DataSplit
+
+
+# Training items that are predicted to hold their accuracy against that of the test.
+_TRAINING_ITEMS = 2_000
 
 
 class StageSkipped(Exception):
@@ -243,10 +248,51 @@ def _decided(probabilities: Any) -> Any:
     return probabilities.argmax(axis=1)
 
 
+def _leakage(context: StageContext) -> LeakageEvidence:
+    from poolaudit.leakage.find import find_in_splits
+
+    plan, subject = context.plan, context.subject
+    if subject.train is None or subject.test is None:
+        raise StageSkipped("no training data were given; pass them with --train")
+    splits = {split.name: split for split in (subject.train, subject.test, subject.validation) if split is not None}
+    found = find_in_splits(splits, seed=plan.seed, confidence=plan.policy.confidence, tell=context.tell)
+    return replace(found.evidence, impact=_impact(context, found.leaked))
+
+
+def _impact(context: StageContext, leaked: Any) -> LeakImpact:
+    """The model's metrics with and without the leaked test items, and on a sample of the training items."""
+    from poolaudit.leakage.impact import measure_impact, no_impact
+    from poolaudit.statistics.intervals import wilson
+    from poolaudit.subject.heads import find_head, to_probabilities
+    from poolaudit.subject.models import predict
+
+    subject = context.subject
+    if not leaked.any():
+        return no_impact("no test item is leaked")
+    assert subject.test is not None
+    assert subject.train is not None
+    model = context.model
+    raw = predict(model, subject.test.inputs)
+    head = find_head(model, raw)
+    predictions = _predictions(model, head, subject.test, raw)
+    some = subject.train.inputs[:: max(1, len(subject.train) // _TRAINING_ITEMS)]
+    labels = subject.train.labels[:: max(1, len(subject.train) // _TRAINING_ITEMS)]
+    right = _decided(to_probabilities(predict(model, some), head)) == labels
+    return measure_impact(
+        predictions.labels,
+        predictions.predicted,
+        predictions.class_names,
+        leaked,
+        context.plan.policy.confidence,
+        wilson(int(right.sum()), len(labels), context.plan.policy.confidence),
+    )
+
+
 ALL_STAGES = (
     Stage("geometry", _geometry, needs_model=True),
     Stage("evaluation", _evaluation, needs_model=False),
     Stage("conformance", _conformance, needs_model=True),
     Stage("ablation", _ablation, needs_model=True),
+    Stage("leakage", _leakage, needs_model=True),
 )
 assert tuple(stage.name for stage in ALL_STAGES) == STAGES

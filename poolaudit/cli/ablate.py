@@ -45,7 +45,7 @@ def _ablate(
     depth: Annotated[
         str, typer.Option("--depth", help="swap (no training), recalibrated, or retrained.")
     ] = "retrained",
-    seeds: Annotated[int, typer.Option("--seeds", min=3, help="Seeds a variant gets at most.")] = 10,
+    seeds: Annotated[int, typer.Option("--seeds", min=3, help="Seeds a variant gets at most.")] = 12,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Epochs of a trial. [default: the recipe's, or 20]")
     ] = None,

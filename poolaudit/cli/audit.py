@@ -41,7 +41,8 @@ def _audit(
         list[str] | None,
         typer.Option(
             "--stage",
-            help="Run this stage only; may be given again. [default: geometry, evaluation, conformance, ablation]",
+            help="Run this stage only; may be given again: geometry, evaluation, conformance, ablation, leakage. "
+            "[default: all]",
         ),
     ] = None,
     budget: Annotated[str, typer.Option("--budget", help="How much to try: quick, standard or thorough.")] = "standard",

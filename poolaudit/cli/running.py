@@ -16,7 +16,7 @@ import typer
 from poolaudit.baseline import apply_baseline
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
-from poolaudit.events import Event, Listener, StageFinished, StageProgress, StageStarted, silent
+from poolaudit.events import Event, Listener, StageFinished, StageNews, StageProgress, StageStarted, silent
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.verdict import fails_release
 from poolaudit.policy import Policy, load_policy
@@ -135,12 +135,19 @@ def summary(result: AuditResult) -> str:
     lines += [f"     and {more} more, in the report"] if more > 0 else []
     lines += ["", "Checks"]
     for f in result.findings:
+        if f.outcome is Outcome.SKIPPED:
+            continue
         accepted = result.acceptance_of(f)
         note = "" if accepted is None else f"  (accepted until {accepted.expires}: {accepted.reason})"
         lines.append(f"  {symbols[f.outcome]}  {f.code}  {f.title}{note}")
+    skipped = [f.code for f in result.findings if f.outcome is Outcome.SKIPPED]
+    lines += [f"  {symbols[Outcome.SKIPPED]}  skipped: {', '.join(skipped)}"] if skipped else []
     lines += [f"  The acceptance of {a.code} expired on {a.expires}." for a in result.accepted if a.has_expired]
     if result.not_assessed:
-        lines += ["", f"Not assessed ({len(result.not_assessed)}): " + "; ".join(i.what for i in result.not_assessed)]
+        lines += ["", f"Not assessed ({len(result.not_assessed)})"]
+        lines += [f"  {item.what}: {item.reason}" for item in result.not_assessed[:8]]
+        more = len(result.not_assessed) - 8
+        lines += [f"  and {more} more, in the report"] if more > 0 else []
     return "\n".join(lines)
 
 
@@ -182,6 +189,8 @@ class _Bar:
             )
         elif isinstance(event, StageProgress):
             self._progress.update(self._task, completed=event.done, total=event.total, what=event.what)
+        elif isinstance(event, StageNews):
+            self._progress.console.print(event.text, markup=False, highlight=False)
 
     def stop(self) -> None:
         self._progress.stop()
@@ -203,6 +212,8 @@ class _Lines:
 def _lines(event: Event) -> None:
     if isinstance(event, StageStarted):
         typer.echo(f"{event.stage} ({event.position} of {event.total}) ...", err=True)
+    elif isinstance(event, StageNews):
+        typer.echo(event.text, err=True)
     elif isinstance(event, StageFinished):
         reason = f": {event.reason}" if event.reason else ""
         typer.echo(f"{event.stage} {event.outcome.value.lower()} in {event.duration_seconds:.1f} s{reason}", err=True)

@@ -5,25 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from poolaudit.conformance.case import Case
-from poolaudit.conformance.falsify import Verdict, counterexample
+from poolaudit.conformance.deaths import Deaths, crashed, fatal
+from poolaudit.conformance.falsify import Verdict
 from poolaudit.conformance.kernel_sets import GPU_MODE, KERNEL_MODE, KERNEL_MODES, kernels_in_use
-from poolaudit.conformance.known import KnownDivergence, explaining_entry
-from poolaudit.conformance.layer_under_test import Record
+from poolaudit.conformance.known import KnownDivergence
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import all_properties
 from poolaudit.conformance.sandbox import ForkServer, Worker, signal_name
-from poolaudit.conformance.shrinking import shrink
 from poolaudit.conformance.subjects import Subject
 from poolaudit.conformance.violations import Violation
 from poolaudit.conformance.worker import Bench, Description, Job
-from poolaudit.evidence.conformance import PropertyResult
-from poolaudit.outcomes import Outcome
 
 Outcomes = dict[Job, Verdict]
 Progress = Callable[[int, int, str], None]
@@ -50,8 +44,7 @@ class Engine:
         self._server: ForkServer | None = None
         self._others: dict[str, ForkServer] = {}
         self._idle: dict[int, list[Worker]] = {}
-        self._signals: dict[Job, str] = {}
-        self._shrunk: set[str] = set()
+        self._deaths = Deaths(lambda job: self._server_for(job).fork(), profile, self.workers)
         if factory is not None and (_tensorflow_has_run() or not hasattr(__import__("os"), "fork")):
             self._bench = Bench(factory)
             self.notes.append(_IN_PROCESS)
@@ -86,7 +79,12 @@ class Engine:
         """Whether the reproduction of a known defect still fails as the list says; True where it cannot be tried."""
         if self._bench is not None:
             return True
-        mode = "eager" if entry.kernels in ("any", kernels_in_use()) else KERNEL_MODE
+        modes: tuple[str, ...] = ("eager", KERNEL_MODE)
+        if entry.kernels != "any":
+            modes = modes[:1] if entry.kernels == kernels_in_use() else modes[1:]
+        return any(self._reproduces(entry, mode) for mode in modes)
+
+    def _reproduces(self, entry: KnownDivergence, mode: str) -> bool:
         job = Job(Subject(entry.identifier, None), mode=mode, script=entry.reproduction)
         worker = self._server_for(job).fork()
         worker.start(job)
@@ -125,7 +123,7 @@ class Engine:
         for mode in ("", *KERNEL_MODES):
             group = [job for job in jobs if (job.mode if job.mode in KERNEL_MODES else "") == mode]
             self._run_group(list(reversed(group)), outcomes, total, on_progress)
-        self._shrink_deaths(jobs, outcomes)
+        self._deaths.make_small(jobs, outcomes)
         return outcomes
 
     def _run_here(self, jobs: Sequence[Job], on_progress: Progress | None) -> Outcomes:
@@ -137,7 +135,7 @@ class Engine:
             try:
                 outcomes[job] = self._bench.run(job, lambda case: None)
             except Exception as error:
-                outcomes[job] = _crashed(job, f"{type(error).__name__}: {error}")
+                outcomes[job] = crashed(job, f"{type(error).__name__}: {error}")
         return outcomes
 
     def _run_group(self, waiting: list[Job], outcomes: Outcomes, total: int, on_progress: Progress | None) -> None:
@@ -170,9 +168,9 @@ class Engine:
                     worker.last_case = content
                     continue
                 self._give_back(worker)
-                return content if isinstance(content, Verdict) else _crashed(worker.job, str(content))
+                return content if isinstance(content, Verdict) else crashed(worker.job, str(content))
         except (EOFError, OSError):
-            return self._died(worker)
+            return self._deaths.died(worker)
         return None
 
     def _overdue(self, worker: Worker) -> Verdict | None:
@@ -183,78 +181,9 @@ class Engine:
             return None
         worker.end(kill=True)
         if worker.last_case is None:
-            return _crashed(worker.job, "the worker did not begin within its time")
+            return crashed(worker.job, "the worker did not begin within its time")
         violation = Violation(f"no result after {seconds:g} seconds", "a result or an exception", "the call hangs")
-        return self._fatal(worker.job, worker.last_case, violation)
-
-    def _died(self, worker: Worker) -> Verdict:
-        assert worker.job is not None
-        job = worker.job
-        name = signal_name(worker.end())
-        if worker.last_case is None or name is None:
-            return _crashed(job, f"the worker process ended ({name or 'without a signal'}) before the first example")
-        case = worker.last_case
-        if name == "SIGKILL":
-            told = f"the process was killed, perhaps for memory, at {case.describe()}"
-            if case.flaw is not None:
-                return Verdict(replace(_crashed(job, told).result, outcome=Outcome.SKIPPED))
-            return _crashed(job, told)
-        self._signals[job] = name
-        return self._fatal(job, case, _killed(name))
-
-    def _shrink_deaths(self, jobs: Sequence[Job], outcomes: Outcomes) -> None:
-        """Makes fatal cases small: in the order of the jobs, so that the same seed gives the same cases.
-
-        Of a defect of the framework that is known already, the first case is enough.
-        """
-        chosen = []
-        for job in jobs:
-            if job not in self._signals or job.cases is not None or all_properties().get(job.property).corners:
-                continue
-            entry = explaining_entry(outcomes[job].result, outcomes[job].case) if job.subject.builtin else None
-            if entry is None or entry.identifier not in self._shrunk:
-                chosen.append(job)
-            if entry is not None:
-                self._shrunk.add(entry.identifier)
-        with ThreadPoolExecutor(self.workers) as pool:
-            for job, verdict in zip(
-                chosen, pool.map(lambda job: self._smaller(job, outcomes[job]), chosen), strict=True
-            ):
-                outcomes[job] = verdict
-
-    def _smaller(self, job: Job, verdict: Verdict) -> Verdict:
-        name, case = self._signals[job], verdict.case
-        assert case is not None
-        tries = 15 if job.subject.builtin else 60
-        seconds = 20.0 + self.profile.batch_seconds
-        smallest = shrink(case, lambda candidate: self._dies(job, candidate, name), seconds, tries)
-        return verdict if smallest == case else self._fatal(job, smallest, _killed(name))
-
-    def _dies(self, job: Job, case: Case, name: str) -> bool:
-        worker = self._server_for(job).fork()
-        worker.start(Job(job.subject, job.property, job.mode, job.dtype, job.profile, job.seed, (case,), job.flaw))
-        ends = time.monotonic() + self.profile.hang_seconds
-        try:
-            while time.monotonic() < ends:
-                if worker.connection.poll(0.5) and worker.connection.recv()[0] == "done":
-                    worker.end()
-                    return False
-        except (EOFError, OSError):
-            return signal_name(worker.end()) == name
-        worker.end(kill=True)
-        return False
-
-    def _fatal(self, job: Job, case: Case, violation: Violation) -> Verdict:
-        prop = all_properties().get(job.property)
-        found = counterexample(prop, case, job.mode, violation, Record())
-        from poolaudit.conformance.fatal_scripts import fatal_script
-
-        snippet = fatal_script(job, case, violation, prop.doc.title)
-        found = type(found)(found.configuration, snippet, found.observed, found.expected)
-        result = PropertyResult(
-            job.subject.name, job.property, Outcome.FAILED, job.mode, job.dtype, counterexample=found, examples=1
-        )
-        return Verdict(result, case)
+        return fatal(worker.job, worker.last_case, violation)
 
     def _server_for(self, job: Job) -> ForkServer:
         assert self._server is not None
@@ -274,16 +203,8 @@ class Engine:
         self._idle.setdefault(id(worker.server), []).append(worker)
 
 
-def _killed(name: str) -> Violation:
-    return Violation(f"the process dies by {name}", "a result or an exception", f"killed by {name}")
-
-
 def _what(job: Job) -> str:
     return f"{job.subject.name}: {job.property} ({job.mode}, {job.dtype})"
-
-
-def _crashed(job: Job, reason: str) -> Verdict:
-    return Verdict(PropertyResult(job.subject.name, job.property, Outcome.CRASHED, job.mode, job.dtype, reason=reason))
 
 
 def _tensorflow_has_run() -> bool:

@@ -27,10 +27,11 @@ class Step:
 
 @dataclass(slots=True)
 class Record:
-    """What an example did, in order."""
+    """What an example did, in order; `weights` are those of the first layer that had any."""
 
     built: list[tuple[LoadedSubject, PoolConfiguration, str]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    weights: list[NDArray[Any]] = field(default_factory=list)
 
 
 class LayerUnderTest:
@@ -61,7 +62,7 @@ class LayerUnderTest:
         self.number = len(self.record.built)
         self.record.built.append((subject, self.configuration, self.dtype))
         self._instance: Any = None
-        self._origin: LayerUnderTest | None = None
+        self._compared = False
         self._compiled: dict[str, Any] = {}
 
     @property
@@ -77,11 +78,11 @@ class LayerUnderTest:
         return self.configuration.traits
 
     def another(self, configuration: PoolConfiguration | None = None, mode: str | None = None) -> LayerUnderTest:
-        """The same kind of layer with other settings, or in another mode; with this one's weights where they fit."""
+        """The same kind of layer with other settings, or in another mode; it has the example's first weights."""
         other = LayerUnderTest(
             self.subject, self.case, mode or self.mode, configuration or self.configuration, self.record, self.dtype
         )
-        other._origin = self
+        other._compared = True
         return other
 
     def in_mode(self, mode: str) -> LayerUnderTest:
@@ -103,8 +104,11 @@ class LayerUnderTest:
         self._take_weights(x)
         instance = self.instance
         if self.mode == "eager":
-            return self._array(self.guarded("call", lambda: instance(_tensor(x), **options)))
-        return self._array(self._traced("call", "value", lambda tensor: instance(tensor, **options), (x,)))
+            output = self._array(self.guarded("call", lambda: instance(_tensor(x), **options)))
+        else:
+            output = self._array(self._traced("call", "value", lambda tensor: instance(tensor, **options), (x,)))
+        self._keep_weights()
+        return output
 
     def gradient(self, x: NDArray[Any], upstream: NDArray[Any]) -> NDArray[Any]:
         """J^T g. Raises Violation where there is no gradient at all."""
@@ -165,15 +169,19 @@ class LayerUnderTest:
 
     def _take_weights(self, x: NDArray[Any]) -> None:
         """Weights of random start must not set two layers apart that are compared."""
-        origin, self._origin = self._origin, None
-        if origin is None or not getattr(origin.instance, "weights", None):
+        if not self._compared or not self.record.weights:
             return
-        if not self.instance.built:
-            self.guarded("build", lambda: self.instance.build(x.shape))
-        own, given = self.instance.get_weights(), origin.instance.get_weights()
-        if [w.shape for w in own] != [w.shape for w in given]:
+        self._compared = False
+        instance = self.instance
+        if not instance.built:
+            self.guarded("build", lambda: instance.build(x.shape))
+        if [w.shape for w in instance.get_weights()] != [w.shape for w in self.record.weights]:
             raise NotApplicable
-        self.instance.set_weights(given)
+        instance.set_weights(self.record.weights)
+
+    def _keep_weights(self) -> None:
+        if not self.record.weights and getattr(self.instance, "weights", None):
+            self.record.weights = list(self.instance.get_weights())
 
     def _traced(self, stage: str, what: str, function: Any, arrays: tuple[NDArray[Any], ...]) -> Any:
         run = self._function(what, function, arrays)

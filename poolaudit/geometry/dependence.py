@@ -90,7 +90,7 @@ class Dependence:
 
     def window(self, axis: int, index: Index, phases: Phases | None = None) -> Dependence:
         """Cell o of the axis reads the cells `index[o]`; -1 is padding. `phases` says the same without borders."""
-        one = self._single(axis)
+        one = self.single(axis)
         (atom,) = one.axes[axis]
         terms = [way for term in one.terms for way in ways.indexed(term, one.sizes, atom, index)]
         sizes = {**one.sizes, atom: len(index)}
@@ -195,13 +195,13 @@ class Dependence:
         result = self
         for axis, size in enumerate(result.shape):
             if size > 1:
-                result = result._single(axis)
+                result = result.single(axis)
         atoms = tuple(axis[0] for axis in result.axes if axis)
         mask = Part(atoms, Runs.mask(keep))
         terms = [replace(term, masks=(*term.masks, mask)) for term in result.terms]
         return replace(result, terms=ways.pruned(terms, result.sizes))
 
-    def _single(self, axis: int) -> Dependence:
+    def single(self, axis: int) -> Dependence:
         """The axis as exactly one atom."""
         atoms = self.axes[axis]
         if len(atoms) == 1:
@@ -303,7 +303,7 @@ def _refined(one: Dependence, two: Dependence, axis: int) -> tuple[Dependence, D
     if all(large % small == 0 for large, small in pairwise(borders)):
         wanted = tuple(large // small for large, small in pairwise(borders))
         return _with_factors(one, axis, wanted), _with_factors(two, axis, wanted)
-    return one._single(axis), two._single(axis)
+    return one.single(axis), two.single(axis)
 
 
 def _borders(factors: tuple[int, ...]) -> list[int]:

@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from poolaudit.evidence.geometry import AxisField, LayerField
 from poolaudit.geometry.analysis import Analysis
 from poolaudit.geometry.dependence import Dependence
+from poolaudit.geometry.runs import Runs, TooComplexError
 from poolaudit.subject._pooling_layers import pooling_class
 from poolaudit.subject._trace import Call
 
@@ -61,13 +64,14 @@ def has_places(analysis: Analysis, value: Dependence) -> bool:
 def _field(
     analysis: Analysis, name: str, operation: Any, source: Dependence | None, value: Dependence, windows: Any
 ) -> LayerField:
+    value = _joined(value)
     number = min(term.source for term in value.terms)
     model_input = analysis.inputs[number]
     fields = []
     for label, axis in zip(model_input.axes, model_input.spatial, strict=True):
         entry = value.local[number, axis]
         hull = entry.wide
-        widest = max(term.parts[axis].runs.widest() for term in value.terms if term.source == number)
+        widest = _widest(value, number, axis)
         fields.append(
             AxisField(
                 axis=label,
@@ -95,8 +99,36 @@ def _field(
     )
 
 
+def _widest(value: Dependence, number: int, axis: int) -> int:
+    """Cells from the first to the last that any cell of the map sees along an input axis, all ways taken together."""
+    terms = [term for term in value.terms if term.source == number]
+    alone = max(term.parts[axis].runs.widest() for term in terms)
+    if len(terms) == 1:
+        return alone
+    atoms = tuple(dict.fromkeys(atom for term in terms for part in term.all_parts for atom in part.atoms))
+    united: Runs | None = None
+    try:
+        for term in terms:
+            present = np.logical_and.reduce([part.over(atoms, value.sizes).filled for part in term.all_parts])
+            seen = term.parts[axis].over(atoms, value.sizes).emptied(present)
+            united = seen if united is None else united.union(seen)
+    except TooComplexError:
+        return alone
+    assert united is not None
+    return united.widest()
+
+
+def _joined(value: Dependence) -> Dependence:
+    """The map with axes that were enlarged as one piece again; what runs along two input axes stays in pieces."""
+    for axis, atoms in enumerate(value.axes):
+        along = [entry for entry in value.local.values() if entry.atoms and set(entry.atoms) & set(atoms)]
+        if len(value.axes) > 2 and len(atoms) > 1 and len(along) == 1:
+            value = value.single(axis)
+    return value
+
+
 def _narrow(source: Dependence, number: int, axis: int) -> int | None:
-    entry = source.local.get((number, axis))
+    entry = _joined(source).local.get((number, axis))
     return None if entry is None or entry.narrow is None else entry.narrow.size
 
 

@@ -91,10 +91,10 @@ def contracted(term: Term, sizes: Sizes, atom: int) -> list[Term]:
     united = term.with_all([_united(part, sizes, atom) if atom in part.atoms else part for part in parts])
     if len(attached) < 2 or _is_product(attached, sizes, atom):
         return [united]
-    if any(part.atoms != (atom,) for part in attached):
-        raise TooComplexError
-    rows = np.hstack([np.hstack([part.runs.low, part.runs.high]) for part in attached])
-    chosen = np.unique(rows, axis=0, return_index=True)[1]
+    chosen = np.arange(sizes[atom])
+    if all(part.atoms == (atom,) for part in attached):
+        rows = np.hstack([np.hstack([part.runs.low, part.runs.high]) for part in attached])
+        chosen = np.unique(rows, axis=0, return_index=True)[1]
     if len(chosen) > _MOST_TERMS:
         raise TooComplexError
     one = {**sizes, atom: 1}

@@ -71,7 +71,12 @@ class NetworkCase:
     @property
     def is_linear(self) -> bool:
         """Whether its averaging twin answers to the sum of two inputs with the sum of two answers."""
-        return not any(step.kind == "gate" for step in _flat(self.steps))
+        return not any(step.kind == "gate" for step in self.all_steps)
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps and those inside forks and nested models."""
+        return tuple(_flat(self.steps))
 
 
 def _flat(steps: tuple[Step, ...]) -> list[Step]:
@@ -258,7 +263,8 @@ class _Builder:
         if step.kind == "gate":
             seen = getattr(layers, f"GlobalAveragePooling{rank}D")(keepdims=True)(x)
             weight = layers.Dense(x.shape[-1], activation="sigmoid")(seen)
-            return layers.Multiply()([x, weight])
+            # A place that reads padding only would be 0 and close the gate's way; an offset keeps every way open.
+            return layers.Multiply()([layers.Rescaling(1.0, offset=0.5)(x), weight])
         if step.kind == "permute":
             return layers.Permute((*range(rank, 0, -1), rank + 1))(x)
         self.before = self.layer(step)

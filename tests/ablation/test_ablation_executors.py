@@ -90,6 +90,7 @@ def test_a_trial_that_kills_its_workers_fails_and_says_how(tmp_path: Path) -> No
     assert "died 3 times (signal 9)" in event.trial.facts["reason"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_raises_is_a_failed_trial(tmp_path: Path) -> None:
     store, data = filled(tmp_path)
     with LocalExecutor(store, workers=1) as executor:
@@ -101,6 +102,7 @@ def test_a_trial_that_raises_is_a_failed_trial(tmp_path: Path) -> None:
     assert told[2]["outcome"] == "diverged"
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_grown_is_replaced_between_trials(tmp_path: Path) -> None:
     store, data = filled(tmp_path)
     seen = set()

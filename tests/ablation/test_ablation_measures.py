@@ -29,7 +29,7 @@ def question(precision: float | None = 0.85) -> Question:
 
 
 def scores(labels: Any, separation: float, shift: float = 0.0, seed: int = 0) -> Any:
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(100 + seed)
     positive = expit(separation * labels + rng.standard_normal(len(labels)) + shift)
     return np.stack([1 - positive, positive], axis=1)
 

@@ -16,9 +16,9 @@ from poolaudit.ablation.race import BETTER, EQUIVALENT, WORSE, Rules
 from poolaudit.outcomes import Outcome
 from poolaudit.statistics.intervals import wilson_limits
 
-GUILTY, INNOCENT = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9, 10, 11, 12)
+GUILTY, INNOCENT = (0, 1, 2, 3), (5, 6, 7, 8, 9, 10, 11, 12)
 UNDER_CONFIDENT = 10
-PLANNED = 10
+PLANNED = 12
 RULES = Rules(planned=PLANNED)
 
 
@@ -54,7 +54,7 @@ def test_an_innocent_scenario_is_not_flagged(number: int) -> None:
 
 
 @pytest.mark.slow
-def test_over_many_repetitions_the_guilty_are_flagged_and_the_innocent_are_not(record_property) -> None:  # type: ignore[no-untyped-def]
+def test_over_many_repetitions_the_guilty_are_flagged_and_the_innocent_are_not() -> None:
     repetitions = 100
     counts = {"guilty": 0, "innocent": 0}
     shares = {}
@@ -63,8 +63,6 @@ def test_over_many_repetitions_the_guilty_are_flagged_and_the_innocent_are_not(r
         counts["guilty" if number in GUILTY else "innocent"] += sum(o is Outcome.FAILED for o, _ in found)
         shares[number] = float(np.median([share for _, share in found]))
     guilty, innocent = repetitions * len(GUILTY), repetitions * len(INNOCENT)
-    record_property("flagged", counts)
-    record_property("shares", shares)
     assert counts["guilty"] >= 0.95 * guilty, counts
     assert counts["innocent"] <= 0.05 * innocent, counts
     assert wilson_limits(counts["innocent"], innocent, 0.95)[1] <= 0.05
@@ -127,7 +125,7 @@ def test_what_matters_is_not_called_equivalent(number: int, arm: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [5, 8])
-def test_the_intervals_shown_cover_what_they_say(seeds: int, record_property) -> None:  # type: ignore[no-untyped-def]
+def test_the_intervals_shown_cover_what_they_say(seeds: int) -> None:
     """Average pooling against max pooling, 36 real seeds of each: the true difference is that of all of them."""
     from poolaudit.ablation.effects import Pairing, difference
     from poolaudit.ablation.measures import AVERAGE_PRECISION
@@ -154,5 +152,4 @@ def test_the_intervals_shown_cover_what_they_say(seeds: int, record_property) ->
         means, lows, highs = np.array(rows).T
         true = means.mean()
         coverage = float(np.mean((lows <= true) & (true <= highs)))
-        record_property(metric, coverage)
         assert 0.93 - 0.018 <= coverage <= 0.97 + 0.014, (metric, coverage)

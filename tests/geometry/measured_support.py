@@ -68,12 +68,15 @@ def support_of_places(model: Any, shape: tuple[int, ...], *, linear: bool) -> np
         hot = np.eye(cells).reshape(cells, *shape[:-1], 1) * np.ones(shape[-1])
         answers = np.asarray(model(tf.constant(hot, model_dtype(model))))
         return (answers != 0).any(axis=-1).reshape(cells, -1)
-    x = tf.ones((1, *shape), model_dtype(model))
+    # One copy of the input for each output cell: a single gradient gives the whole Jacobian.
+    places = int(np.prod(model.output_shape[1:-1]))
+    x = tf.ones((places, *shape), model_dtype(model))
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = tf.reshape(tf.reduce_sum(model(x), axis=-1), (-1,))
-    jacobian = np.asarray(tape.jacobian(y, x))[:, 0]
-    return (jacobian != 0).any(axis=-1).reshape(-1, cells).T
+        y = tf.reshape(tf.reduce_sum(model(x), axis=-1), (places, places))
+        target = tf.linalg.trace(y)
+    jacobian = np.asarray(tape.gradient(target, x))
+    return (jacobian != 0).any(axis=-1).reshape(places, cells).T
 
 
 def gradient_of_centre(model: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from measured_support import support_of_places
 
 from poolaudit.geometry.analysis import analyse, input_shapes
@@ -15,6 +15,18 @@ from poolaudit.strategies import NetworkCase, build_network, networks
 from poolaudit.subject.models import load_model
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+def hits_defect_of_tensorflow(case: NetworkCase) -> bool:
+    """TensorFlow 2.21 with oneDNN computes Conv3D wrongly where a stride is larger than the window.
+
+    For example `tf.nn.conv3d` of (84, 3, 4, 3, 1) with a kernel of (1, 1, 2, 1, 1) and strides (1, 1, 1, 3, 1): values
+    of other items come out. With TF_ENABLE_ONEDNN_OPTS=0 they are right.
+    """
+    return case.rank == 3 and any(
+        step.kind == "convolution" and any(s > w for s, w in zip(step.strides, step.window, strict=True))
+        for step in case.all_steps
+    )
 
 
 def agree(case: NetworkCase) -> None:
@@ -53,6 +65,7 @@ def _fields_agree(measured: np.ndarray, sizes: tuple[int, ...], fields: tuple) -
 @given(networks())
 @settings(max_examples=40, deadline=None, suppress_health_check=_SLOW)
 def test_coverage_is_what_is_measured(case: NetworkCase) -> None:
+    assume(not hits_defect_of_tensorflow(case))
     agree(case)
 
 
@@ -60,6 +73,7 @@ def test_coverage_is_what_is_measured(case: NetworkCase) -> None:
 @given(networks(most_steps=7))
 @settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
 def test_coverage_is_what_is_measured_over_three_hundred_networks(case: NetworkCase) -> None:
+    assume(not hits_defect_of_tensorflow(case))
     agree(case)
 
 

@@ -35,7 +35,6 @@ class Net:
         rate: Learning rate of Adam.
         bias: Start value of the convolutions' biases; far below 0 some seeds never come to life.
         epochs: Passes over the training data.
-        positive_weight: Weight of the positives in the loss; far below 1 a model ranks well and is under-confident.
         squeeze: Window of an averaging in front of the head, which keeps its width where nothing is pooled before.
     """
 
@@ -48,7 +47,6 @@ class Net:
     rate: float = 6e-3
     bias: float = 0.0
     epochs: int = 10
-    positive_weight: float = 1.0
     squeeze: int = 1
 
 
@@ -236,8 +234,8 @@ def _scenarios() -> tuple[Scenario, ...]:
     spike, wave = planted_signals(FINE_1D), planted_signals(_waves(0.3))
     bright, loud = planted_images(_bars(0.7)), planted_signals(_waves(0.6))
     average = {"kind": "average"}
-    timid = _pooling_arms(replace(signal, stem=2))
-    timid["baseline"] = replace(timid["baseline"], positive_weight=0.1)
+    # Its baseline is the arm "kind" with every score moved far down: the same ranking, hardly ever above 0.5.
+    timid = {name: net for name, net in _pooling_arms(replace(signal, stem=2)).items() if name != "baseline"}
     flat = Net(stem=2, head="flatten", filters=2, units=2, epochs=10)
     return (
         Scenario("fine mark, max", GUILTY, "fine", fine, _pooling_arms(image)),

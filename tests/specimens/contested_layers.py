@@ -9,7 +9,9 @@ from specimens.layer_base import (
     GlobalLayer,
     WindowedLayer,
     accumulator,
+    highest,
     length_of,
+    maximum_over,
     negative_infinity,
     pad_before_and_after,
     serialisable,
@@ -80,6 +82,32 @@ class UnknownDataFormatIsLast1D(GlobalLayer):
         return tf.reduce_mean(x, axis=1, keepdims=self.keepdims)
 
 
+@serialisable
+class IntegersStayIntegers2D(WindowedLayer):
+    def channels_last(self, inputs):
+        x = tf.convert_to_tensor(inputs)
+        return tf.transpose(x, (0, 2, 3, 1)) if self.data_format == "channels_first" else x
+
+    def formatted(self, y):
+        return tf.transpose(y, (0, 3, 1, 2)) if self.data_format == "channels_first" else y
+
+    def pool(self, x):
+        cells, present = self.windows(x)
+        cells = tf.where(present, cells, x.dtype.min)
+        return tf.reduce_max(cells, axis=-2)
+
+
+@serialisable
+class LoopOverStaticSteps1D(WindowedLayer):
+    rank = 1
+
+    def pool(self, x):
+        if self.padding == "same":
+            return highest(*self.windows(x))
+        starts = range(0, x.shape[1] - self.pool_size[0] + 1, self.strides[0])
+        return tf.stack([maximum_over(x[:, start : start + self.pool_size[0]], axis=1) for start in starts], axis=1)
+
+
 # `slip` says what fails and `breaks` which property; the developer did nothing that the definition forbids.
 CONTESTED_LAYERS: tuple[LayerSpecimen, ...] = (
     LayerSpecimen(
@@ -121,5 +149,21 @@ CONTESTED_LAYERS: tuple[LayerSpecimen, ...] = (
         1,
         "Takes any data format but 'channels_first' for channels last, as many a right layer does.",
         ("refusal",),
+    ),
+    LayerSpecimen(
+        "integers_stay_integers_2d",
+        IntegersStayIntegers2D,
+        "max",
+        2,
+        "Integers come out as integers while Keras announces the compute dtype, as for its own maximum.",
+        ("integer_inputs",),
+    ),
+    LayerSpecimen(
+        "loop_over_static_steps_1d",
+        LoopOverStaticSteps1D,
+        "max",
+        1,
+        "Needs to know the number of steps, and says so by a TypeError only.",
+        ("modes_agree",),
     ),
 )

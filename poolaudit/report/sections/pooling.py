@@ -28,6 +28,7 @@ from poolaudit.report.blocks import (
     sizes_text,
 )
 from poolaudit.report.charts import geometry as charts
+from poolaudit.report.charts.network import network
 from poolaudit.results import AuditResult
 
 _LAYERS_SHOWN = 200
@@ -41,6 +42,7 @@ def section(result: AuditResult) -> Section | None:
         "pooling",
         "Pooling in this model",
         (
+            *draw_all([("The network", lambda: network(geometry))]),
             _sites(geometry.sites),
             *_coverage(geometry),
             *_shift(geometry),

@@ -135,7 +135,7 @@ SPECIMENS = (
         "global_average",
         1,
         "Divides by the number of steps left, also when that is 0.",
-        ("mask_is_deletion",),
+        ("fully_masked", "mask_is_deletion"),
     ),
     LayerSpecimen(
         "mask_inverted_1d",

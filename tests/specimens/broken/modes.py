@@ -9,23 +9,10 @@ from specimens.layer_base import (
     GlobalLayer,
     WindowedLayer,
     accumulator,
-    highest,
-    maximum_over,
     mean,
     serialisable,
 )
 from specimens.layer_specimen import LayerSpecimen
-
-
-@serialisable
-class LoopOverStaticSteps1D(WindowedLayer):
-    rank = 1
-
-    def pool(self, x):
-        if self.padding == "same":
-            return highest(*self.windows(x))
-        starts = range(0, x.shape[1] - self.pool_size[0] + 1, self.strides[0])
-        return tf.stack([maximum_over(x[:, start : start + self.pool_size[0]], axis=1) for start in starts], axis=1)
 
 
 @serialisable
@@ -92,14 +79,6 @@ class NumpyMax2D(WindowedLayer):
 
 
 SPECIMENS = (
-    LayerSpecimen(
-        "loop_over_static_steps_1d",
-        LoopOverStaticSteps1D,
-        "max",
-        1,
-        "Loops in Python over the number of steps, and dies of a TypeError where that is None.",
-        ("modes_agree", "shape_inference"),
-    ),
     LayerSpecimen(
         "graph_counts_padding_2d",
         GraphCountsPadding2D,

@@ -44,21 +44,6 @@ class ReturnsFloat32Average2D(WindowedLayer):
 
 
 @serialisable
-class IntegersStayIntegers2D(WindowedLayer):
-    def channels_last(self, inputs):
-        x = tf.convert_to_tensor(inputs)
-        return tf.transpose(x, (0, 2, 3, 1)) if self.data_format == "channels_first" else x
-
-    def formatted(self, y):
-        return tf.transpose(y, (0, 3, 1, 2)) if self.data_format == "channels_first" else y
-
-    def pool(self, x):
-        cells, present = self.windows(x)
-        cells = tf.where(present, cells, x.dtype.min)
-        return tf.reduce_max(cells, axis=-2)
-
-
-@serialisable
 class CastToIntegers1D(WindowedLayer):
     rank = 1
 
@@ -145,14 +130,6 @@ SPECIMENS = (
         "average",
         2,
         "Returns float32 under every policy.",
-        ("dtype_inference",),
-    ),
-    LayerSpecimen(
-        "integers_stay_integers_2d",
-        IntegersStayIntegers2D,
-        "max",
-        2,
-        "Integer input comes out as integers, while the symbolic dtype is the compute dtype.",
         ("dtype_inference",),
     ),
     LayerSpecimen(

@@ -1,0 +1,263 @@
+"""What the test split shares with the data the model was made with, and what that does to the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poolaudit.evidence.estimates import Estimate
+from poolaudit.evidence.evaluation import NotAssessed
+
+
+@dataclass(frozen=True, slots=True)
+class LeakPair:
+    """Two items that show the same.
+
+    Attributes:
+        kind: "exact" (the same content) or "near" (a copy that was changed).
+        link: What turns one into the other, in words.
+        distance: Share of the variation of the first that the second leaves unexplained after that, in [0, 1].
+        score: How sure the match is; 0 is the threshold, None for exact ones.
+        first_split, second_split: "test", "train" or "validation".
+        first_item, second_item: Positions in their splits, from 0.
+        first_name, second_name: Paths where the data have them, else split and position.
+        first_label, second_label: Class names.
+        first_picture, second_picture: Base64 PNG; None beyond the first few pairs, and for items that are no images.
+    """
+
+    kind: str
+    link: str
+    distance: float
+    score: float | None
+    first_split: str
+    first_item: int
+    first_name: str
+    first_label: str
+    second_split: str
+    second_item: int
+    second_name: str
+    second_label: str
+    first_picture: str | None = None
+    second_picture: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitComparison:
+    """Items of one split that stand in another, or again in their own.
+
+    Attributes:
+        first, second: Names of the splits; equal where a split was compared with itself.
+        looked_at: Items of the first that were looked at.
+        left_out: Items of the first that were not, because a sample was asked for.
+        exact: Items of the first whose content stands in the second.
+        near: Further items that are changed copies.
+        flat: Items among `exact` without any structure (one colour), which may agree by accident.
+        near_assessed: Whether changed copies were looked for.
+        method: How candidates were found.
+    """
+
+    first: str
+    second: str
+    looked_at: int
+    left_out: int
+    exact: int
+    near: int
+    flat: int
+    near_assessed: bool
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """Copies planted among these data and found again: what the search can see here.
+
+    Attributes:
+        change: What was done to the copies, in words.
+        found: Share of them that was matched with its original.
+    """
+
+    change: str
+    found: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOverlap:
+    """Groups (patients, recordings, users, scenes) with items in both splits.
+
+    Attributes:
+        source: "column group", or which part of the file names.
+        groups: Distinct groups in the test split.
+        shared: Those that stand in the training split too.
+        test_items: Test items of shared groups.
+        examples: A few of them.
+        p_value: Chance that items of a shared group would look as much alike if the name meant nothing; None for a
+            column, and where too few are shared.
+        is_certain: False where the part of the names only may be an identity.
+    """
+
+    source: str
+    groups: int
+    shared: int
+    test_items: int
+    examples: tuple[str, ...]
+    p_value: float | None
+    is_certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOverlap:
+    """Order in time of the two splits.
+
+    Attributes:
+        train_low, train_high, test_low, test_high: First and last time, as written.
+        test_items_before: Test items that are not later than the last training item.
+        test_items: Test items with a time.
+    """
+
+    train_low: str
+    train_high: str
+    test_low: str
+    test_high: str
+    test_items_before: int
+    test_items: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShortcutProbe:
+    """How well a small classifier does that sees only what should not matter.
+
+    Attributes:
+        name: What it sees.
+        kind: "artefact" where it should tell nothing at all, "content" where a natural difference is possible, "order"
+            where the model cannot see it, but a later split by it would be unfair.
+        balanced_accuracy: Cross-validated mean of recall and specificity of the class it tells best; chance is 0.5.
+        p_value: Permutation test, corrected for the number of probes.
+        class_name: The class it tells best.
+        reason: Why it was not tried; None where it was.
+    """
+
+    name: str
+    kind: str
+    balanced_accuracy: Estimate
+    p_value: float | None
+    class_name: str | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standardisation:
+    """With which constants the inputs were standardised, where they show it.
+
+    Attributes:
+        fitted_on: "train", "test itself", "train and test together", "each item by itself", or "not standardised".
+        detail: The means and deviations that show it.
+    """
+
+    fitted_on: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetricWithoutLeak:
+    """One metric on all test items, on those not leaked and on those leaked.
+
+    Attributes:
+        metric: "accuracy", "recall" or "precision".
+        class_name: Empty for accuracy.
+        difference: Leaked minus clean.
+        p_value: Fisher's exact test of leaked against clean; None where one of them has no items.
+    """
+
+    metric: str
+    class_name: str
+    all: Estimate
+    clean: Estimate
+    leaked: Estimate
+    difference: Estimate
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeakImpact:
+    """What the leaked test items do to this model's metrics.
+
+    Attributes:
+        metrics: Accuracy, then recall and precision by class.
+        train_accuracy: On a sample of the training items; not estimable where it was not measured.
+        reason: Why nothing was measured; None where it was.
+    """
+
+    metrics: tuple[MetricWithoutLeak, ...]
+    train_accuracy: Estimate
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CleanSplit:
+    """The test split without copies, shared groups and repeats; the data themselves are never touched.
+
+    Attributes:
+        test_items: Test items that are left.
+        removed_copies: Test items that are copies of training items.
+        removed_groups: Further ones whose group stands in the training split.
+        removed_repeats: Further ones that repeat a test item that is kept.
+        written: Name of the file it was written to; None where none was asked for.
+    """
+
+    test_items: int
+    removed_copies: int
+    removed_groups: int
+    removed_repeats: int
+    written: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeakageEvidence:
+    """All that was found on leakage.
+
+    Attributes:
+        test_items: Items of the test split.
+        train_items: Items of the training split.
+        test_items_exact: Test items whose content stands in the training split.
+        test_items_near: Further test items that are changed copies of training items.
+        test_items_leaked: Both together.
+        effective_test_items: Test items that are left when repeats of each other count once.
+        layout: How the items were read, in words.
+        threshold: Score above which a pair is a match, calibrated on the data; None where nothing was compared.
+        calibrated_on: How, in words.
+        comparisons: By pair of splits.
+        sensitivity: What the search would have found, by change.
+        pairs: The worst first, capped.
+        pairs_left_out: Further pairs that were found.
+        conflicts: Pairs of the same content with different labels, capped.
+        conflicting_items: Items whose content bears more than one label.
+        groups: None where there are neither groups nor telling file names.
+        groups_reason: Why groups were not assessed.
+        times: None where there are no times; then `times_reason` says why.
+        low_information_items: Test items too plain to be matched other than exactly.
+    """
+
+    test_items: int
+    train_items: int
+    test_items_exact: int
+    test_items_near: int
+    test_items_leaked: int
+    effective_test_items: int
+    layout: str
+    threshold: float | None
+    calibrated_on: str
+    comparisons: tuple[SplitComparison, ...]
+    sensitivity: tuple[Sensitivity, ...]
+    pairs: tuple[LeakPair, ...]
+    pairs_left_out: int
+    conflicts: tuple[LeakPair, ...]
+    conflicting_items: int
+    groups: GroupOverlap | None
+    groups_reason: str | None
+    times: TimeOverlap | None
+    times_reason: str | None
+    shortcuts: tuple[ShortcutProbe, ...]
+    standardisation: Standardisation
+    impact: LeakImpact
+    clean_split: CleanSplit
+    low_information_items: int
+    not_assessed: tuple[NotAssessed, ...] = ()

@@ -1,0 +1,301 @@
+"""Is a candidate really the original? The pair is brought into register and compared under every degradation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from poolaudit.leakage.align import Frame, misfit, refine, solve, warp
+from poolaudit.leakage.degradations import (
+    JPEG_QUALITIES,
+    along_axes,
+    blocks_of_frequencies,
+    blurring,
+    compressed,
+    resized,
+)
+from poolaudit.leakage.layout import Floats, Layout
+from poolaudit.leakage.moves import Move, inverse, orient, orientations
+from poolaudit.leakage.search import Candidates
+
+Array = np.ndarray[Any, Any]
+
+# Residuals are compared at these resolutions: noise and compression live in the finest, other garments in all.
+SCALES_CELLS = (0.0, 0.7, 1.2, 2.0)
+NOTHING_IN_COMMON = 4.0
+_JUDGED_BY = slice(1, 3)
+_ALIGNED = 3
+_DEGRADED = 2
+_SMOOTHED = 1.2
+_STEPS = 3
+_WORTH_DEGRADING = 0.15
+_PAIRS_AT_ONCE_CELLS = 1_500_000
+
+Fetch = Callable[[Array], Floats]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """How well the candidates of each query explain it; candidates best first.
+
+    Attributes:
+        items: (queries, k) candidate items, -1 where there are fewer.
+        moves: (queries, k) indices of the move that was assumed.
+        residuals: (queries, k, scales) root-mean-square residual over that of the query, at each resolution.
+        links: (queries, k) what explains the candidate best: 0 nothing, 1 resizing, 2 compression.
+        detail: (queries,) levels of contrast that a smooth ramp does not explain.
+        roughness: (queries,) logarithm of the share of variation that is lost to smoothing: high for textures.
+        shifts: (queries, k) how far the pair was moved, in cells.
+        gains: (queries, k) contrast of the query over that of the candidate.
+    """
+
+    items: Array
+    moves: Array
+    residuals: Floats
+    links: Array
+    detail: Floats
+    roughness: Floats
+    shifts: Floats
+    gains: Floats
+
+
+def compare(
+    queries: Floats, candidates: Candidates, fetch: Fetch, layout: Layout, frame: Frame, moves: Sequence[Move]
+) -> Comparison:
+    """Every query against its candidates on the fine grid.
+
+    Args:
+        queries: (queries, *grid).
+        fetch: From indices of searched items to (n, *grid).
+    """
+    n, k = candidates.items.shape
+    keep = min(_ALIGNED if layout.rank < 3 else 2, k)
+    residuals = np.full((n, k, len(SCALES_CELLS)), NOTHING_IN_COMMON, np.float32)
+    links = np.zeros((n, k), np.int8)
+    shifts, gains = np.zeros((n, k), np.float32), np.zeros((n, k), np.float32)
+    at_once = max(1, _PAIRS_AT_ONCE_CELLS // int(np.prod(frame.shape)) // k)
+    for start in range(0, n, at_once):
+        rows = slice(start, min(start + at_once, n))
+        _compare_some(
+            queries[rows],
+            candidates.items[rows],
+            candidates.moves[rows],
+            (residuals[rows], links[rows], shifts[rows], gains[rows]),
+            fetch,
+            layout,
+            frame,
+            moves,
+            keep,
+        )
+    order = np.argsort(score_of(residuals), axis=1, kind="stable")
+    return Comparison(
+        items=np.take_along_axis(candidates.items, order, axis=1),
+        moves=np.take_along_axis(candidates.moves, order, axis=1),
+        residuals=np.take_along_axis(residuals, order[:, :, None], axis=1),
+        links=np.take_along_axis(links, order, axis=1),
+        detail=detail_of(queries, frame),
+        roughness=roughness_of(queries, frame),
+        shifts=np.take_along_axis(shifts, order, axis=1),
+        gains=np.take_along_axis(gains, order, axis=1),
+    )
+
+
+def score_of(residuals: Floats) -> Floats:
+    """The logarithm by which candidates are ranked: residuals at the middle resolutions."""
+    return np.asarray(np.log(np.maximum(residuals[..., _JUDGED_BY], 1e-4)).mean(axis=-1), np.float32)
+
+
+def _compare_some(
+    queries: Floats,
+    items: Array,
+    move_of: Array,
+    into: tuple[Floats, Array, Floats, Floats],
+    fetch: Fetch,
+    layout: Layout,
+    frame: Frame,
+    moves: Sequence[Move],
+    keep: int,
+) -> None:
+    residuals, links, shifts, gains = into
+    row, column = np.nonzero(items >= 0)
+    if not len(row):
+        return
+    flat = queries.reshape(len(queries), -1)
+    power = _power(queries, frame)
+    wanted, back = np.unique(items[row, column], return_inverse=True)
+    originals = fetch(wanted)[back]
+    originals = _turned_back(originals, move_of[row, column], layout, moves)
+    linear, offset = _starts(move_of[row, column], layout, frame, moves)
+    values, inside = warp(originals, linear, offset, frame)
+    left = np.full(items.shape, np.inf, np.float32)
+    # Smoothed, so that a copy that lost its finest detail still comes before another item that has some.
+    smooth = _blurred(queries, _SMOOTHED, frame).reshape(flat.shape)
+    smoothed = _blurred(values.reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
+    # What entered from beyond the edge spreads when it is smoothed, so places beside it do not count either.
+    clear = _blurred(inside.astype(np.float32).reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
+    left[row, column] = misfit(smooth[row], smoothed, (clear > 0.98).astype(np.float32))
+    # The best few are brought into register; the others do not come near.
+    chosen = _rank(left)[row, column] < keep
+    row, column = row[chosen], column[chosen]
+    unmoved = values[chosen]
+    linear, offset = refine(queries[row], originals[chosen], linear[chosen], offset[chosen], frame, _STEPS)
+    values, inside = warp(originals[chosen], linear, offset, frame)
+    plain, gains[row, column] = _plain(flat[row], values, inside, frame)
+    residuals[row, column] = _residuals(flat[row] - plain, inside, power[row], frame)
+    shifts[row, column] = np.abs(offset).max(axis=1) + np.abs(linear - np.eye(frame.rank)).max(axis=(1, 2)) * (
+        max(frame.shape[: frame.rank]) / 2
+    )
+    chosen = (_rank(score_of(residuals))[row, column] < _DEGRADED) & (residuals[row, column, 2] < _WORTH_DEGRADING)
+    if chosen.any():
+        at = (row[chosen], column[chosen])
+        near = shifts[at] < 1.0
+        # Blur looks like a shift by part of a cell; where the pair hardly moved, it is degraded as it stood.
+        start = np.where(near[:, None], unmoved[chosen], values[chosen])
+        predicted, link = _degraded(flat[at[0]], start, inside[chosen], near, frame)
+        found = _residuals(flat[at[0]] - predicted, inside[chosen], power[at[0]], frame)
+        better = score_of(found) < score_of(residuals[at]) - 0.05
+        residuals[at] = np.where(better[:, None], found, residuals[at])
+        links[at] = np.where(better, link, 0)
+
+
+def _rank(values: Floats) -> Array:
+    """(queries, k) place of each value in its row, from 0."""
+    return np.argsort(np.argsort(values, axis=1, kind="stable"), axis=1, kind="stable")
+
+
+def _turned_back(items: Floats, move_of: Array, layout: Layout, moves: Sequence[Move]) -> Floats:
+    """The items in the orientation of their queries."""
+    turned = orientations(layout)
+    which = np.array([move.orientation for move in moves])[move_of]
+    for orientation in np.unique(which[which > 0]):
+        chosen = which == orientation
+        items[chosen] = orient(items[chosen], inverse(turned[orientation]))
+    return items
+
+
+def _starts(move_of: Array, layout: Layout, frame: Frame, moves: Sequence[Move]) -> tuple[Floats, Floats]:
+    """Where each place of the query lies in the item, by the move that found the pair."""
+    ratio = np.array([fine / coarse for fine, coarse in zip(frame.shape, layout.coarse, strict=True)][: frame.rank])
+    linear = np.stack([np.diag(ratio) @ np.linalg.inv(move.linear) @ np.diag(1 / ratio) for move in moves])
+    offset = np.stack([-(np.linalg.inv(move.linear) @ move.offset) * ratio for move in moves])
+    return linear.astype(np.float32)[move_of], offset.astype(np.float32)[move_of]
+
+
+def _plain(flat: Floats, values: Floats, inside: Array, frame: Frame) -> tuple[Floats, Floats]:
+    """The best prediction from the item by gain, offset and a mild blur or sharpening, and the gain."""
+    grid = values.reshape(-1, *frame.shape)
+    blurred = [_blurred(grid, sigma, frame).reshape(len(values), -1) for sigma in (0.7, 1.4)]
+    one = _fitted(flat, values[:, None], inside)
+    three = _fitted(flat, np.stack([values, *blurred], axis=1), inside)
+    weight = inside.astype(np.float32)
+    deviation = np.einsum("mp,mp->m", (values - _mean(values, weight)) ** 2, weight)
+    gain = np.einsum("mp,mp->m", (one - _mean(one, weight)) ** 2, weight) / np.maximum(deviation, 1e-3)
+    return three, np.sqrt(gain)
+
+
+def _fitted(flat: Floats, columns: Floats, inside: Array) -> Floats:
+    """Gain and offset by least squares, with levels cut off at black and white as image files cut them."""
+    weight = inside.astype(np.float32)
+    columns = np.concatenate([columns, np.ones_like(columns[:, :1])], axis=1)
+    low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
+    within = weight * ((flat > low + 1.5) & (flat < high - 1.5))
+    enough = within.sum(axis=1) > np.maximum(0.2 * weight.sum(axis=1), 8 * columns.shape[1])
+    plain = _predicted(columns, flat, weight, low, high)
+    if not enough.any():
+        return plain
+    cut = _predicted(columns[enough], flat[enough], within[enough], low[enough], high[enough])
+    error = np.einsum("mp,mp->m", (flat[enough] - cut) ** 2, weight[enough])
+    better = error < np.einsum("mp,mp->m", (flat[enough] - plain[enough]) ** 2, weight[enough])
+    plain[np.flatnonzero(enough)[better]] = cut[better]
+    return plain
+
+
+def _predicted(columns: Floats, flat: Floats, weight: Floats, low: Floats, high: Floats) -> Floats:
+    found = solve(columns, flat, weight, ridge=1e-5)
+    return np.asarray(np.clip(np.matmul(found[:, None], columns)[:, 0], low, high), np.float32)
+
+
+def _degraded(flat: Floats, values: Floats, inside: Array, unmoved: Array, frame: Frame) -> tuple[Floats, Array]:
+    """The degraded item that explains the query best, fitted to it, and which degradation it was."""
+    weight = inside.astype(np.float32)
+    best, link = values.copy(), np.zeros(len(flat), np.int8)
+    least = np.full(len(flat), np.inf, np.float32)
+
+    def offer(rows: Array, degraded: Floats, kind: int) -> None:
+        left = misfit(flat[rows], degraded, weight[rows])
+        better = left < least[rows]
+        best[rows[better]], link[rows[better]], least[rows[better]] = degraded[better], kind, left[better]
+
+    rows = np.arange(len(flat))
+    grid = values.reshape(-1, *frame.shape)
+    for small in resized(grid, frame.rank, frame.shape):
+        offer(rows, small.reshape(len(flat), -1), 1)
+    if frame.rank == 2 and len(frame.shape) == 2 and min(frame.cells) == 1.0:
+        rows = np.flatnonzero(unmoved)
+        if len(rows):
+            height, width = frame.shape
+            frequencies = blocks_of_frequencies(grid[rows])
+            for quality in JPEG_QUALITIES:
+                offer(rows, compressed(frequencies, quality, (height, width)).reshape(len(rows), -1), 2)
+    return _fitted(flat, best[:, None], inside), link
+
+
+def _power(queries: Floats, frame: Frame) -> Floats:
+    """(n, scales) variation of each query at each resolution, a cell."""
+    flat = queries.reshape(len(queries), -1)
+    signal = (flat - flat.mean(axis=1, keepdims=True)).reshape(queries.shape)
+    found = [_blurred(signal, sigma, frame).reshape(flat.shape) for sigma in SCALES_CELLS]
+    return np.stack([np.einsum("np,np->n", part, part) / flat.shape[1] for part in found], axis=1)
+
+
+def _residuals(error: Floats, inside: Array, power: Floats, frame: Frame) -> Floats:
+    """(m, scales) what is left of the query over what there was, root mean square, at each resolution."""
+    weight = inside.astype(np.float32)
+    cells = weight.sum(axis=1)
+    left = (error * weight).reshape(-1, *frame.shape)
+    found = []
+    for at, sigma in enumerate(SCALES_CELLS):
+        part = _blurred(left, sigma, frame).reshape(len(error), -1)
+        found.append(np.einsum("mp,mp->m", part, part) / (cells * power[:, at] + 1e-2))
+    result = np.sqrt(np.stack(found, axis=1))
+    result[cells < 0.6 * error.shape[1]] = NOTHING_IN_COMMON
+    return np.asarray(np.minimum(result, NOTHING_IN_COMMON), np.float32)
+
+
+def _blurred(grid: Floats, sigma: float, frame: Frame) -> Floats:
+    if sigma == 0.0:
+        return grid
+    return along_axes(grid, tuple(blurring(frame.shape[axis], sigma) for axis in range(frame.rank)))
+
+
+def _mean(values: Floats, weight: Floats) -> Floats:
+    return np.asarray(
+        (np.einsum("mp,mp->m", values, weight) / np.maximum(weight.sum(axis=1), 1.0))[:, None], np.float32
+    )
+
+
+def detail_of(queries: Floats, frame: Frame) -> Floats:
+    """(n,) standard deviation that no quadratic surface explains, in levels: flat items and ramps have none."""
+    x = frame.places / np.maximum(np.abs(frame.places).max(axis=1, keepdims=True), 1e-6)
+    if frame.kept > 1:
+        x = np.repeat(x, frame.kept, axis=1)
+    columns = [
+        np.ones(x.shape[1]),
+        *x,
+        *(x[a] * x[b] for a, b in itertools.combinations_with_replacement(range(frame.rank), 2)),
+    ]
+    basis, _ = np.linalg.qr(np.stack(columns, axis=1))
+    flat = queries.reshape(len(queries), -1)
+    basis = basis.astype(np.float32)
+    rest = flat - (flat @ basis) @ basis.T
+    return np.asarray(np.sqrt(np.einsum("np,np->n", rest, rest) / flat.shape[1]), np.float32)
+
+
+def roughness_of(queries: Floats, frame: Frame) -> Floats:
+    """(n,) log of the whole variation over that of the coarsest resolution; 0 for smooth items, 3 for fine textures."""
+    power = _power(queries, frame)
+    return np.asarray(np.log((power[:, 0] + 1e-2) / (power[:, -1] + 1e-2)), np.float32)

@@ -1,0 +1,172 @@
+"""Copies of training items in the test split, and what they do to the metrics."""
+
+from __future__ import annotations
+
+from poolaudit.evidence.estimates import Estimate
+from poolaudit.evidence.leakage import LeakageEvidence, MetricWithoutLeak
+from poolaudit.evidence.wording import p_value, percent, with_interval
+from poolaudit.findings import Fact
+from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.policy import Policy
+from poolaudit.results import Evidence
+
+_LARGE_SHARE = 0.01
+_SEEN_ENOUGH = 0.8
+_PAIRS_NAMED = 5
+
+
+def no_leakage_stage() -> Judgement:
+    """The judgement where the splits were not compared."""
+    return Judgement(
+        Outcome.SKIPPED, "The test data were not compared with training data; give them with --train to do so."
+    )
+
+
+@detector("PA401", Severity.MAJOR)
+def no_test_item_is_a_copy_of_a_training_item(evidence: Evidence, policy: Policy) -> Judgement:
+    """No test item is a copy of a training item.
+
+    Why: A model is right on what it has seen; a test that repeats training items measures memory, and the metrics look
+        better than the model will be.
+    How: The same content, whatever its dtype or scale, and changed copies: recompressed, resized, brighter, noisy,
+        shifted, cropped, flipped, turned. Candidates come from a search over descriptors; a pair counts only after
+        it was brought into register and compared on its pixels, by a threshold calibrated on how close distinct
+        training items come to each other. Minor below 1 % of the test items, critical where the verdict rests on them
+        (PA408).
+    Do: Take the copies out of the test split (`--clean-split` writes what is left), or out of the training data and
+        train again. Split by origin before augmenting.
+    False alarm: Different items that look the same down to the pixel, such as blank or synthetic ones. Look at the
+        pairs in the report.
+    """
+    leak = evidence.leakage
+    if leak is None:
+        return no_leakage_stage()
+    looked_at = next(c.looked_at for c in leak.comparisons if (c.first, c.second) == ("test", "train"))
+    facts = _facts(leak)
+    if leak.test_items_leaked:
+        share = leak.test_items_leaked / looked_at
+        pairs = [p for p in leak.pairs if (p.first_split, p.second_split) == ("test", "train")][:_PAIRS_NAMED]
+        severity = Severity.MAJOR if share >= _LARGE_SHARE else Severity.MINOR
+        return Judgement(
+            Outcome.FAILED,
+            f"{leak.test_items_leaked:,} of {looked_at:,} test items ({percent(share)}) are copies of training items: "
+            f"{leak.test_items_exact:,} with the same content and {leak.test_items_near:,} changed copies.",
+            (*facts, *(Fact(p.first_name, f"{p.second_name}: {p.link}") for p in pairs)),
+            "A test split without these items.",
+            severity,
+        )
+    if not any(c.near_assessed for c in leak.comparisons if (c.first, c.second) == ("test", "train")):
+        return Judgement(
+            Outcome.UNDECIDED,
+            "No test item has the content of a training item; changed copies could not be looked for.",
+            facts,
+            "At least two training items.",
+            Severity.MINOR,
+        )
+    blind = [s for s in leak.sensitivity if (s.found.high or 0.0) < _SEEN_ENOUGH]
+    unseen = f"; {len(blind)} kinds of change could hide one here" if blind else ""
+    left_out = leak.test_items - looked_at
+    return Judgement(
+        Outcome.PASSED,
+        f"None of {looked_at:,} test items looked at is a copy of a training item, as far as the search can see"
+        f"{unseen}." + (f" {left_out:,} were not looked at." if left_out else ""),
+        facts,
+    )
+
+
+@detector("PA408", Severity.CRITICAL)
+def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Judgement:
+    """The metrics hold without the leak.
+
+    Why: What counts is how the model does on items it has not seen. If a demand is met only with the leaked items, it
+        is not met.
+    How: Accuracy, recall and precision on all test items, on those that are no copies, and on the copies, each with
+        its interval, with Fisher's exact test between the last two. Fails where a metric meets its bar on all items
+        and is below it on the clean ones.
+    Do: Report the metrics on the clean items, and decide by those.
+    False alarm: Few clean items: then the interval is wide, and this check says it cannot tell.
+    """
+    leak = evidence.leakage
+    if leak is None:
+        return no_leakage_stage()
+    if leak.test_items_leaked == 0:
+        return Judgement(Outcome.PASSED, "There are no leaked items, so the metrics are those of clean items.")
+    if leak.impact.reason is not None:
+        return Judgement(Outcome.SKIPPED, f"The effect on the metrics was not measured: {leak.impact.reason}.")
+    watched = [(m, _bar(m, policy)) for m in leak.impact.metrics if _is_watched(m, evidence)]
+    lost = [(m, bar) for m, bar in watched if _below(m.clean, bar) and not _below(m.all, bar) and _meets(m.all, bar)]
+    facts = tuple(_fact(m) for m, _ in watched[:12])
+    if lost:
+        worst, bar = min(lost, key=lambda pair: (pair[0].clean.value or 0.0) - pair[1])
+        return Judgement(
+            Outcome.FAILED,
+            f"{_name(worst)} is {percent(worst.all.value)} on all test items and {percent(worst.clean.value)} without "
+            f"the {leak.test_items_leaked:,} leaked ones: the demand of {percent(bar)} is met only with the leak.",
+            facts,
+            f"{_name(worst)} at or above {percent(bar)} on clean items.",
+        )
+    moved = [m for m, _ in watched if m.p_value is not None and m.p_value < 0.05 / max(len(watched), 1)]
+    unclear = [m for m, bar in watched if _meets(m.all, bar) and not _meets(m.clean, bar)]
+    if unclear:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"{_name(unclear[0])} meets its bar on all test items; the {unclear[0].clean.n:,} clean ones are too few "
+            "to show that it does without the leak.",
+            facts,
+            "More clean test items.",
+            Severity.MAJOR,
+        )
+    return Judgement(
+        Outcome.PASSED,
+        "No demand is met only because of the leaked items."
+        + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else ""),
+        facts,
+    )
+
+
+def _facts(leak: LeakageEvidence) -> tuple[Fact, ...]:
+    facts = [
+        Fact(
+            f"{c.first} against {c.second}", f"{c.exact:,} exact and {c.near:,} changed of {c.looked_at:,}; {c.method}"
+        )
+        for c in leak.comparisons
+        if c.first != c.second
+    ]
+    facts += [Fact(f"Found of planted copies, {s.change}", with_interval(s.found)) for s in leak.sensitivity]
+    if leak.low_information_items:
+        facts.append(Fact("Test items too plain for more than an exact match", f"{leak.low_information_items:,}"))
+    return tuple(facts)
+
+
+def _is_watched(metric: MetricWithoutLeak, evidence: Evidence) -> bool:
+    positive = None if evidence.evaluation is None else evidence.evaluation.positive
+    return metric.metric == "accuracy" or positive is None or metric.class_name == positive
+
+
+def _bar(metric: MetricWithoutLeak, policy: Policy) -> float:
+    return {"accuracy": policy.good_accuracy, "recall": policy.good_recall, "precision": policy.good_precision}[
+        metric.metric
+    ]
+
+
+def _below(estimate: Estimate, bar: float) -> bool:
+    """The whole interval lies below the bar, or the point does and the interval reaches hardly above."""
+    return estimate.value is not None and estimate.value < bar and (estimate.high or 1.0) < bar
+
+
+def _meets(estimate: Estimate, bar: float) -> bool:
+    return estimate.value is not None and estimate.value >= bar
+
+
+def _name(metric: MetricWithoutLeak) -> str:
+    return "Accuracy" if metric.metric == "accuracy" else f"{metric.metric.capitalize()} of {metric.class_name!r}"
+
+
+def _fact(metric: MetricWithoutLeak) -> Fact:
+    test = "" if metric.p_value is None else f"; leaked against clean {p_value(metric.p_value)}"
+    return Fact(
+        _name(metric),
+        f"all {percent(metric.all.value)}, clean {percent(metric.clean.value)}, leaked "
+        f"{percent(metric.leaked.value)}{test}",
+    )

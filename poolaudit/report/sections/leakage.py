@@ -1,0 +1,168 @@
+"""The section on leakage: what was compared, the pairs to look at, and the metrics without the leak."""
+
+from __future__ import annotations
+
+from poolaudit.evidence.leakage import LeakageEvidence, LeakPair
+from poolaudit.evidence.wording import p_value, percent
+from poolaudit.report.blocks import (
+    Block,
+    Exhibit,
+    Gallery,
+    Note,
+    Picture,
+    Section,
+    Table,
+    estimate_cell,
+    estimate_row,
+)
+from poolaudit.results import AuditResult
+
+
+def section(result: AuditResult) -> Section | None:
+    leak = result.evidence.leakage
+    if leak is None:
+        return None
+    blocks: list[Block] = [_summary(leak), _comparisons(leak)]
+    blocks += _galleries(leak)
+    if leak.impact.metrics:
+        blocks.append(_impact(leak))
+    blocks += [_sensitivity(leak)] if leak.sensitivity else []
+    blocks += [_shortcuts(leak)] if leak.shortcuts else []
+    return Section("leakage", "Is the test split unseen?", tuple(blocks))
+
+
+def _summary(leak: LeakageEvidence) -> Note:
+    clean = leak.clean_split
+    written = f" They are listed in {clean.written}." if clean.written else ""
+    return Note(
+        f"The items were read as {leak.layout}. {leak.test_items_leaked:,} of {leak.test_items:,} test items are "
+        f"copies of training items ({leak.test_items_exact:,} exact, {leak.test_items_near:,} changed). Without "
+        f"copies, shared groups and repeats {clean.test_items:,} test items are left.{written}"
+    )
+
+
+def _comparisons(leak: LeakageEvidence) -> Table:
+    return Table(
+        "What was compared",
+        f"Threshold {leak.threshold:.2f}, calibrated on {leak.calibrated_on}."
+        if leak.threshold is not None
+        else "Changed copies could not be looked for.",
+        ("Split", "Against", "Looked at", "Left out", "Same content", "Changed copies", "How"),
+        tuple(
+            (
+                c.first,
+                c.second,
+                f"{c.looked_at:,}",
+                f"{c.left_out:,}",
+                f"{c.exact:,}" + (f" ({c.flat:,} without structure)" if c.flat else ""),
+                f"{c.near:,}" if c.near_assessed else "not assessed",
+                c.method,
+            )
+            for c in leak.comparisons
+        ),
+        "numbers",
+    )
+
+
+def _galleries(leak: LeakageEvidence) -> list[Block]:
+    found: list[Block] = []
+    more = f" {leak.pairs_left_out:,} further pairs were found." if leak.pairs_left_out else ""
+    for title, note, pairs in (
+        ("Pairs that show the same", f"The worst first.{more}", leak.pairs),
+        ("One content, two labels", f"{leak.conflicting_items:,} items in all.", leak.conflicts),
+    ):
+        exhibits = tuple(_exhibit(pair) for pair in pairs if pair.first_picture and pair.second_picture)
+        if exhibits:
+            found.append(Gallery(title, note, exhibits))
+        if pairs:
+            found.append(_pairs(title, pairs))
+    return found
+
+
+def _exhibit(pair: LeakPair) -> Exhibit:
+    return Exhibit(
+        (
+            Picture(pair.first_picture or "", f"Item {pair.first_name}", pair.first_split),
+            Picture(pair.second_picture or "", f"Item {pair.second_name}", pair.second_split),
+        ),
+        (
+            f"{pair.first_name} ({pair.first_label})",
+            f"{pair.second_name} ({pair.second_label})",
+            f"{pair.link}; distance {pair.distance:.3f}",
+        ),
+    )
+
+
+def _pairs(title: str, pairs: tuple[LeakPair, ...]) -> Table:
+    return Table(
+        f"{title}: list",
+        "Distance is the share of the variation that the second item leaves unexplained; score 0 is the default "
+        "threshold.",
+        ("First", "Label", "Second", "Label", "Linked by", "Distance", "Score"),
+        tuple(
+            (
+                f"{p.first_split}: {p.first_name}",
+                p.first_label,
+                f"{p.second_split}: {p.second_name}",
+                p.second_label,
+                p.link,
+                f"{p.distance:.3f}",
+                "" if p.score is None else f"{p.score:.1f}",
+            )
+            for p in pairs
+        ),
+        "",
+        True,
+    )
+
+
+def _impact(leak: LeakageEvidence) -> Table:
+    accuracy = leak.impact.train_accuracy
+    trained = (
+        "" if accuracy.value is None else f" Accuracy on a sample of the training items: {percent(accuracy.value)}."
+    )
+    return Table(
+        "The metrics without the leak",
+        f"Fisher's exact test, leaked against clean, not corrected for the number of rows.{trained}",
+        ("Metric", "All test items", "Clean", "Leaked", "Leaked minus clean", "Test"),
+        tuple(
+            (
+                m.metric if not m.class_name else f"{m.metric} of {m.class_name}",
+                estimate_cell(m.all),
+                estimate_cell(m.clean),
+                estimate_cell(m.leaked),
+                estimate_cell(m.difference),
+                "" if m.p_value is None else p_value(m.p_value),
+            )
+            for m in leak.impact.metrics
+        ),
+        "numbers",
+    )
+
+
+def _sensitivity(leak: LeakageEvidence) -> Table:
+    return Table(
+        "What the search would have found",
+        "Copies of training items were planted with each change and looked for like the test items.",
+        ("Change", "Found", "Interval", "Planted", "Method"),
+        tuple(estimate_row(s.change, s.found) for s in leak.sensitivity),
+        "numbers",
+    )
+
+
+def _shortcuts(leak: LeakageEvidence) -> Table:
+    return Table(
+        "Shortcuts to the class",
+        "Balanced accuracy of one class against the rest, by a small tree that sees nothing else; chance is 50 %.",
+        ("It sees", "Class told best", "Balanced accuracy", "Test"),
+        tuple(
+            (
+                s.name,
+                s.class_name or "",
+                estimate_cell(s.balanced_accuracy),
+                "" if s.p_value is None else p_value(s.p_value),
+            )
+            for s in leak.shortcuts
+        ),
+        "numbers",
+    )
