@@ -295,6 +295,9 @@ def _is_head(site: PoolingSite) -> bool:
 
 def _whole_arguments(site: PoolingSite) -> dict[str, Any]:
     source, result = site.input_shape, site.output_shape
+    space = _space(source, site)
+    if space is not None and max(space) == 1:
+        raise RefusedAction("its input is a single cell, where every way of pooling gives the same")
     if source is not None and len(source) != site.rank + 2:
         raise RefusedAction(f"it pools {site.rank} of {len(source) - 2} spatial axes, for which there is no layer")
     keeps = source is not None and result is not None and len(source) == len(result)

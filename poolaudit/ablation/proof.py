@@ -59,11 +59,33 @@ def differs_from_baseline(model: Any, built: BuiltVariant, inputs: Any, batch_si
         if built.must_be_trained:
             return AblationProof(items, changed, unchanged, None)
         ours, theirs = (predicted(each, inputs, batch_size, compiled=False) for each in (built.model, model))
-    pairs = [(ours, theirs)] if not isinstance(ours, tuple) else list(zip(ours, theirs, strict=True))
+        pairs = [(ours, theirs)] if not isinstance(ours, tuple) else list(zip(ours, theirs, strict=True))
+        equal = all(np.array_equal(a, b) for a, b in pairs)
+        if equal or not (any(differ(a, b) for a, b in pairs) or _features_differ(model, built, inputs, batch_size)):
+            raise VariantUnchanged(
+                name,
+                f"no output on {items} inputs differs from before by more than rounding (an untrained or saturated "
+                "model may hide what differs inside)",
+            )
     largest = max(float(np.max(np.abs(np.asarray(a, np.float64) - b), initial=0.0)) for a, b in pairs)
-    if not any(differ(a, b) for a, b in pairs):
-        raise VariantUnchanged(name, f"no output on {items} inputs differs from before by more than rounding")
     return AblationProof(items, changed, unchanged, largest)
+
+
+def _features_differ(model: Any, built: BuiltVariant, inputs: Any, batch_size: int) -> bool:
+    """Whether what the last layer reads differs: the scores of an untrained head may hide it in their rounding."""
+    try:
+        ours, theirs = StepwiseModel(built.model), StepwiseModel(model)
+    except NotStepwise:
+        return False
+    for batch, _, _ in batches(inputs, batch_size):
+        found = []
+        for steps in (ours, theirs):
+            last = len(steps.steps) - 1
+            values = steps.run(steps.first_values(batch), 0, last)
+            found.append([values[number] for number in steps.steps[last].reads])
+        if len(found[0]) != len(found[1]) or any(differ(a, b) for a, b in zip(*found, strict=True)):
+            return True
+    return False
 
 
 def graph_signature(model: Any) -> tuple[Any, ...]:

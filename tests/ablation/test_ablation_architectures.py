@@ -17,14 +17,14 @@ from poolaudit.ablation.variants import Variant, applicable_variants  # noqa: E4
 
 SIZES = {
     "VGG16": 32,
-    "ResNet50": 32,
-    "DenseNet121": 32,
+    "ResNet50": 64,
+    "DenseNet121": 64,
     "InceptionV3": 75,
     "Xception": 71,
-    "EfficientNetB0": 32,
-    "NASNetMobile": 32,
-    "MobileNetV2": 32,
-    "ConvNeXtTiny": 32,
+    "EfficientNetB0": 64,
+    "NASNetMobile": 64,
+    "MobileNetV2": 64,
+    "ConvNeXtTiny": 64,
 }
 
 
