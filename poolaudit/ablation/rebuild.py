@@ -41,6 +41,7 @@ class Rebuild:
         added: Likewise (path, layer) of those that are new.
         notes: Sentences on what was changed besides.
         resized: Names of the layers whose input has another width.
+        reshaped: Whether any value has another shape than before.
     """
 
     def __init__(self, edits: Edits, plan: PlannedModel) -> None:
@@ -50,6 +51,7 @@ class Rebuild:
         self.added: list[tuple[str, Any]] = []
         self.notes: list[str] = []
         self.resized: list[str] = []
+        self.reshaped = False
         self._layers: dict[int, Any] = {}
         self._models: dict[tuple[Any, ...], Any] = {}
         self._names: dict[str, int] = {}
@@ -101,6 +103,9 @@ class Rebuild:
         outputs = _called(operation, arguments, keywords, call.node.outputs if known else None)
         for layer in after:
             outputs = [layer(outputs[0])]
+        self.reshaped |= any(
+            tuple(new.shape) != tuple(old.shape) for new, old in zip(outputs, call.node.outputs, strict=True)
+        )
         for old, new in zip(call.node.outputs, outputs, strict=True):
             tensors[id(old)] = new
         made += [*before, operation, *after]

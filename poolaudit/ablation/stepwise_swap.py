@@ -37,11 +37,7 @@ class Swap:
             if steps.place(entry.key) is None or len(candidates) != 1:
                 return None
             layer = fresh_replacement(entry, candidates[0])
-            try:
-                shape = tuple(layer.compute_output_shape(entry.site.input_shape))
-            except Exception:  # a user's layer; surgery will say what is wrong
-                return None
-            if shape != entry.site.output_shape:
+            if not _keeps_shape(layer, entry):
                 return None
             layers[entry.key] = layer
         return cls(variant, layers)
@@ -147,6 +143,25 @@ class _Run:
             self._compiled[key] = tf.function(run, autograph=False, reduce_retracing=False)
         made = self._compiled[key]([values[value] for value in names])
         return dict(zip(wanted, made, strict=True))
+
+
+def _keeps_shape(layer: Any, entry: LocatedSite) -> bool:
+    """Whether a replacement gives the output shape of its site; open sizes are tried with two numbers."""
+    import keras
+
+    source = entry.site.input_shape
+    if source is None:
+        return False
+    try:
+        for size in (24, 25) if None in source[1:] else (0,):
+            shape = (source[0], *(cells or size for cells in source[1:]))
+            tensor = keras.KerasTensor(shape, dtype=entry.owner._inbound_nodes[0].input_tensors[0].dtype)
+            plain = entry.site.output_shape if not size else entry.owner.compute_output_spec(tensor).shape
+            if tuple(layer.compute_output_shape(shape)) != plain:
+                return False
+    except Exception:  # a user's layer; surgery will say what is wrong
+        return False
+    return True
 
 
 def fresh_replacement(entry: LocatedSite, candidate: Any) -> Any:

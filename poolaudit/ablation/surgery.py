@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from poolaudit.ablation.agreement import Disagreement, matching_overrides
 from poolaudit.ablation.control import Control
 from poolaudit.ablation.copies import carry_weights, weight_name
-from poolaudit.ablation.locate import LocatedSite, locate
+from poolaudit.ablation.fitting import fitted, require_runs
+from poolaudit.ablation.locate import LocatedSite, Shape, locate
 from poolaudit.ablation.opaque import build_with_code_inside
 from poolaudit.ablation.plan import PlannedModel, planned, walk
-from poolaudit.ablation.rebuild import Edits, Rebuild
+from poolaudit.ablation.rebuild import Rebuild
 from poolaudit.ablation.refusals import RefusedAction, VariantImpossible, VariantUnchanged
 from poolaudit.ablation.variants import ACTIONS, Variant, replacements_for
 from poolaudit.subject._keras_load import quiet_keras
@@ -24,7 +23,6 @@ __all__ = ["BuiltVariant", "VariantImpossible", "VariantUnchanged", "build_varia
 
 CONTROL_TOLERANCE = 0.05
 """Share of the baseline's parameters by which a control may miss it; what it misses by stands in its notes."""
-_ROUNDS = 24
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def build_variant(
     *,
     control: bool = False,
     seed: int = 0,
-    input_shape: tuple[int | None, ...] | None = None,
+    input_shape: Shape | None = None,
     rebuild: Callable[[], Any] | None = None,
 ) -> BuiltVariant:
     """The variant of a model as a new model; the original and its weights stay as they are.
@@ -92,7 +90,7 @@ def build_variant(
             parameters as the baseline's. Baseline against control is the pooling's effect; control against variant is
             that of the capacity.
         seed: Of every weight that starts anew.
-        input_shape: With batch, for a model that states none.
+        input_shape: With batch, for a model that states none or leaves sizes open.
         rebuild: For a model that cannot copy itself: a function that builds it again.
 
     Raises:
@@ -105,8 +103,8 @@ def build_variant(
             located = locate(model, input_shape)
             found = replacements_for(variant, located)
             if control:
-                return _control(model, variant, found, located)
-            return _first_that_fits(model, variant, found, located, None, rebuild)
+                return _control(model, variant, found, located, input_shape)
+            return _first_that_fits(model, variant, found, located, None, input_shape, rebuild)
     except RefusedAction as refusal:
         raise VariantImpossible(variant.name, str(refusal)) from refusal
 
@@ -117,13 +115,14 @@ def _first_that_fits(
     found: Sequence[tuple[LocatedSite, tuple[Any, ...]]],
     located: Sequence[LocatedSite],
     control: Control | None,
+    input_shape: Shape | None,
     rebuild: Callable[[], Any] | None = None,
 ) -> BuiltVariant:
     refusal: RefusedAction | None = None
     for attempt in range(max(len(candidates) for _, candidates in found)):
         chosen = [(entry, candidates[min(attempt, len(candidates) - 1)]) for entry, candidates in found]
         try:
-            return _built(model, variant, chosen, located, control, rebuild)
+            return _built(model, variant, chosen, located, control, input_shape, rebuild)
         except RefusedAction as error:
             refusal = refusal or error
     raise refusal or RefusedAction("no replacement was given")
@@ -135,6 +134,7 @@ def _built(
     chosen: list[tuple[LocatedSite, Any]],
     located: Sequence[LocatedSite],
     control: Control | None,
+    input_shape: Shape | None,
     rebuild: Callable[[], Any] | None,
 ) -> BuiltVariant:
     plan = planned(model)
@@ -146,32 +146,11 @@ def _built(
         if control is not None:
             raise RefusedAction("a control needs a functional or Sequential model")
         return _with_code_inside(model, variant, chosen, located, plan, rebuild)
-    surgery, changed = _until_branches_agree(plan, chosen, control)
-    _require_same_outputs(model, changed)
-    return _described(model, variant, chosen, surgery, changed, control)
-
-
-def _until_branches_agree(
-    plan: PlannedModel, chosen: list[tuple[LocatedSite, Any]], control: Control | None
-) -> tuple[Rebuild, Any]:
-    overrides: dict[int, dict[str, Any]] = {}
-    notes: list[str] = []
-    edits = {entry.key: layer for entry, layer in chosen}
-    edited = frozenset(key[0] for key in edits)
-    for _ in range(_ROUNDS):
-        surgery = Rebuild(Edits(edits, overrides, control), plan)
-        try:
-            model = surgery.model(plan)
-        except Disagreement as found:
-            more, note = matching_overrides(found, edited)
-            if not more or any(overrides.get(identity) == settings for identity, settings in more.items()):
-                raise RefusedAction(found.described()) from found
-            overrides.update(more)
-            notes.append(note)
-            continue
-        surgery.notes[:0] = notes
-        return surgery, model
-    raise RefusedAction("too many branches would have to change")
+    surgery, changed = fitted(plan, chosen, control, input_shape)
+    built = _described(model, variant, chosen, surgery, changed, control)
+    if surgery.reshaped:
+        require_runs(changed, input_shape)
+    return built
 
 
 def _described(
@@ -245,22 +224,23 @@ def _control(
     variant: Variant,
     found: Sequence[tuple[LocatedSite, tuple[Any, ...]]],
     located: Sequence[LocatedSite],
+    shape: Shape | None,
 ) -> BuiltVariant:
-    plain = _first_that_fits(model, variant, found, located, None)
+    plain = _first_that_fits(model, variant, found, located, None, shape)
     if not plain.head_resized:
         raise RefusedAction(
             "its head takes inputs of the same width as the baseline's, so there is no capacity to match"
         )
     target = plain.baseline_parameters
     if not any(entry.site.kind == "flatten" or entry.site.kind.startswith("global") for entry, _ in found):
-        built = _first_that_fits(model, variant, found, located, Control("resize"))
+        built = _first_that_fits(model, variant, found, located, Control("resize"), shape)
     else:
         form = "hidden" if any(entry.site.kind == "flatten" for entry, _ in found) else "narrow"
         one, two = (
-            _first_that_fits(model, variant, found, located, Control(form, width)).parameters for width in (1, 2)
+            _first_that_fits(model, variant, found, located, Control(form, width), shape).parameters for width in (1, 2)
         )
         width = max(1, round(1 + (target - one) / max(1, two - one)))
-        built = _first_that_fits(model, variant, found, located, Control(form, width))
+        built = _first_that_fits(model, variant, found, located, Control(form, width), shape)
     miss = built.parameters - target
     if abs(miss) > CONTROL_TOLERANCE * target:
         raise RefusedAction(
@@ -278,16 +258,6 @@ def _does_the_same(entry: LocatedSite, layer: Any) -> bool:
     ours, theirs = layer.get_config(), entry.owner.get_config()
     skipped = ("name", "dtype", "trainable")
     return {k: v for k, v in ours.items() if k not in skipped} == {k: v for k, v in theirs.items() if k not in skipped}
-
-
-def _require_same_outputs(model: Any, changed: Any) -> None:
-    for before, after in itertools.zip_longest(model.outputs, changed.outputs):
-        shapes = tuple(before.shape), tuple(after.shape)
-        agree = len(shapes[0]) == len(shapes[1]) and all(
-            a is None or b is None or a == b for a, b in zip(*shapes, strict=True)
-        )
-        if not agree:
-            raise RefusedAction(f"the model's output would have the shape {shapes[1]} instead of {shapes[0]}")
 
 
 def _compiled_like(model: Any, changed: Any) -> list[str]:

@@ -79,7 +79,8 @@ def _check(
     to_standard_output = json_file is not None and str(json_file) == "-"
     listener = running.progress_listener(quiet=quiet)
     try:
-        import_tensorflow()
+        if _is_model(layers):
+            import_tensorflow()  # layers are loaded by the workers alone
         result = _run(layers, like, dims, profile, properties, seed, trust_model_code, running.step_listener(listener))
     finally:
         running.close(listener)
@@ -103,6 +104,10 @@ def _check(
     return running.exit_code(judged)
 
 
+def _is_model(layers: list[str]) -> bool:
+    return len(layers) == 1 and Path(layers[0]).suffix.lower() in _MODEL_SUFFIXES
+
+
 def _run(
     layers: list[str],
     like: str | None,
@@ -118,7 +123,7 @@ def _run(
     options: dict[str, Any] = {"profile": profile, "properties": properties, "seed": seed, "on_progress": progress}
     if layers == ["keras"]:
         return check_layers((*keras_pooling_layers(), *tensorflow_pooling_operations()), **options)
-    if len(layers) == 1 and Path(layers[0]).suffix.lower() in _MODEL_SUFFIXES:
+    if _is_model(layers):
         return _check_model(Path(layers[0]), trust_model_code, profile, properties, seed, progress)
     from poolaudit.conformance.subjects import subject_of
 

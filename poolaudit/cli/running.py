@@ -135,12 +135,19 @@ def summary(result: AuditResult) -> str:
     lines += [f"     and {more} more, in the report"] if more > 0 else []
     lines += ["", "Checks"]
     for f in result.findings:
+        if f.outcome is Outcome.SKIPPED:
+            continue
         accepted = result.acceptance_of(f)
         note = "" if accepted is None else f"  (accepted until {accepted.expires}: {accepted.reason})"
         lines.append(f"  {symbols[f.outcome]}  {f.code}  {f.title}{note}")
+    skipped = [f.code for f in result.findings if f.outcome is Outcome.SKIPPED]
+    lines += [f"  {symbols[Outcome.SKIPPED]}  skipped: {', '.join(skipped)}"] if skipped else []
     lines += [f"  The acceptance of {a.code} expired on {a.expires}." for a in result.accepted if a.has_expired]
     if result.not_assessed:
-        lines += ["", f"Not assessed ({len(result.not_assessed)}): " + "; ".join(i.what for i in result.not_assessed)]
+        lines += ["", f"Not assessed ({len(result.not_assessed)})"]
+        lines += [f"  {item.what}: {item.reason}" for item in result.not_assessed[:8]]
+        more = len(result.not_assessed) - 8
+        lines += [f"  and {more} more, in the report"] if more > 0 else []
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from poolaudit.conformance.known import KnownDivergence, unshown_entries
 from poolaudit.conformance.planning import Task, plan
 from poolaudit.conformance.profiles import Profile, profile_named
 from poolaudit.conformance.property import all_properties
-from poolaudit.conformance.subjects import Subject, subject_of
+from poolaudit.conformance.subjects import Subject, builtin_like, subject_of
 from poolaudit.conformance.worker import Description, Job
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.conformance import PropertyResult
@@ -214,14 +214,14 @@ def _results(
         results.extend(result for result, _ in judged)
         return [(job, entry) for job, (_, entry) in zip(batch, judged, strict=True)]
 
-    # What kills a layer of the framework for plain settings would kill it again in every other job.
-    first = [job for job in jobs if job.subject.builtin and job.property == "valid_accepted" and job.mode == "eager"]
+    # What kills a layer for plain settings, by a defect of the framework, would kill it again in every other job.
+    first = [job for job in jobs if job.property == "valid_accepted" and job.mode == "eager" and job.cases is None]
     fatal: dict[Subject, list[KnownDivergence]] = {}
     for job, entry in attempt(first) if first else ():
         if entry is not None and entry.trigger and "killed by" in entry.observed:
             fatal.setdefault(job.subject, []).append(entry)
     waiting = [job for job in jobs if job not in first]
-    waiting = [replace(job, avoid=_avoided(job, fatal.get(job.subject, ()))) for job in waiting]
+    waiting = [replace(job, avoid=_avoided(job, described, fatal)) for job in waiting]
     while waiting:
         again = [
             replace(job, avoid=(*job.avoid, entry.trigger))
@@ -233,11 +233,14 @@ def _results(
     return results
 
 
-def _avoided(job: Job, fatal: Iterable[KnownDivergence]) -> tuple[str, ...]:
-    tried = PropertyResult(job.subject.name, job.property, Outcome.FAILED, job.mode, job.dtype)
-    return tuple(
-        dict.fromkeys(entry.trigger for entry in fatal if entry.speaks_of(tried) and entry.concerns_installed(job.mode))
-    )
+def _avoided(
+    job: Job, described: Mapping[Subject, Description], fatal: Mapping[Subject, Sequence[KnownDivergence]]
+) -> tuple[str, ...]:
+    subject, description = job.subject, described[job.subject]
+    twin = subject if subject.builtin else builtin_like(description.like, description.dims) or subject
+    tried = PropertyResult(twin.name, job.property, Outcome.FAILED, job.mode, job.dtype)
+    entries = [e for e in fatal.get(subject, ()) if e.speaks_of(tried) and e.concerns_installed(job.mode)]
+    return tuple(dict.fromkeys(entry.trigger for entry in entries))
 
 
 def _budget(profile: Profile, subject: Subject, subjects: int) -> Profile:

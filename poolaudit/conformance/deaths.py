@@ -55,27 +55,25 @@ class Deaths:
     def make_small(self, jobs: Sequence[Job], outcomes: dict[Job, Verdict]) -> None:
         """Makes fatal cases small: in the order of the jobs, so that the same seed gives the same cases.
 
-        Of a defect of the framework that is known already, the first case is enough.
+        Of a defect of the framework that is known already, the first case is enough; of a custom layer, the first case
+        of each signal is made smallest.
         """
-        chosen = []
+        chosen: dict[Job, int] = {}
         for job in jobs:
             if job not in self._signals or job.cases is not None or all_properties().get(job.property).corners:
                 continue
             entry = explaining_entry(outcomes[job].result, outcomes[job].case) if job.subject.builtin else None
-            if entry is None or entry.identifier not in self._shrunk:
-                chosen.append(job)
-            if entry is not None:
-                self._shrunk.add(entry.identifier)
+            cause = f"{job.subject.name}: {self._signals[job]}" if entry is None else entry.identifier
+            if entry is None or cause not in self._shrunk:
+                chosen[job] = 15 if job.subject.builtin else 6 if cause in self._shrunk else 60
+            self._shrunk.add(cause)
         with ThreadPoolExecutor(self.workers) as pool:
-            for job, verdict in zip(
-                chosen, pool.map(lambda job: self._smaller(job, outcomes[job]), chosen), strict=True
-            ):
-                outcomes[job] = verdict
+            smaller = list(pool.map(lambda job: self._smaller(job, outcomes[job], chosen[job]), chosen))
+        outcomes.update(zip(chosen, smaller, strict=True))
 
-    def _smaller(self, job: Job, verdict: Verdict) -> Verdict:
+    def _smaller(self, job: Job, verdict: Verdict, tries: int) -> Verdict:
         name, case = self._signals[job], verdict.case
         assert case is not None
-        tries = 15 if job.subject.builtin else 60
         seconds = 20.0 + self.profile.batch_seconds
         smallest = shrink(case, lambda candidate: self._dies(job, candidate, name), seconds, tries)
         return verdict if smallest == case else fatal(job, smallest, _killed(name))

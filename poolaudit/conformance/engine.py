@@ -79,7 +79,12 @@ class Engine:
         """Whether the reproduction of a known defect still fails as the list says; True where it cannot be tried."""
         if self._bench is not None:
             return True
-        mode = "eager" if entry.kernels in ("any", kernels_in_use()) else KERNEL_MODE
+        modes: tuple[str, ...] = ("eager", KERNEL_MODE)
+        if entry.kernels != "any":
+            modes = modes[:1] if entry.kernels == kernels_in_use() else modes[1:]
+        return any(self._reproduces(entry, mode) for mode in modes)
+
+    def _reproduces(self, entry: KnownDivergence, mode: str) -> bool:
         job = Job(Subject(entry.identifier, None), mode=mode, script=entry.reproduction)
         worker = self._server_for(job).fork()
         worker.start(job)

@@ -30,7 +30,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("average|avg|mean", "average"),
 )
 _PLAIN_WORDS = re.compile(
-    r"(?:a|the|my|our|custom|own|layer|op|keras|tf|pool|pooling|pooled|global|local|adaptive|strided|masked|mask|"
+    r"(?:a|the|my|lower|upper|our|custom|own|layer|op|keras|tf|pool|pooling|pooled|global|local|adaptive|strided|masked|mask|"
     r"spatial|temporal|max|maximum|min|minimum|average|avg|mean|median|generalised|generalized|gem|rms|root|"
     r"square|lp|norm|log|sum|exp|logsumexp|lse|mixed|blur|anti|aliased|binomial|subsample|subsampling|decimate|"
     r"stochastic|pyramid|spp|by|with|and|of|over|from|patches|d|sequence|image|volume)+"
@@ -169,7 +169,12 @@ def _does(loaded: LoadedSubject, kind: str) -> bool:
     trial = replace(loaded, like=kind, fixed={}, notes=())
     settle_defaults(trial)
     configuration = _plain(trial)
-    return all(_agrees(trial, configuration, (2, *(size,) * loaded.dims, 2)) for size in (4, 6))
+    tried = [(configuration, size) for size in (4, 6)]
+    if trial.takes("pool_size") and configuration.window is not None:
+        # In a window of two, the lower median is the minimum, and the mean the median.
+        three = (3,) * loaded.dims
+        tried.append((trial.fits(replace(configuration, window=three, strides=three)), 6))
+    return all(_agrees(trial, one, (2, *(size,) * loaded.dims, 2)) for one, size in tried)
 
 
 def _settle_scalar(loaded: LoadedSubject, configuration: PoolConfiguration) -> None:

@@ -24,7 +24,7 @@ _WEIGHTS = np.array(
 _CONSTANT = -5.16
 _FLOOR = 3e-3
 # A pair this close under the best explanation is a match even if other items are as close: copies among training items.
-_SAME = 0.012
+_SAME = np.array([0.035, 0.02, 0.015])
 _LEAST_DETAIL = 1.5
 _SURE_DETAIL = 8.0
 _FALSE_MATCHES_A_QUERY = 1.5e-3

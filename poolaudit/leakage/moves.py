@@ -130,7 +130,10 @@ def sampling(grid: tuple[int, ...], rank: int, move: Move) -> Any:
 
 def _keeps(orientation: tuple[tuple[int, ...], tuple[bool, ...]], layout: Layout) -> bool:
     order, _ = orientation
-    return all(layout.coarse[axis] == layout.coarse[at] for at, axis in enumerate(order))
+    return all(
+        layout.coarse[axis] == layout.coarse[at] and layout.fine[axis] == layout.fine[at]
+        for at, axis in enumerate(order)
+    )
 
 
 def _shifts(layout: Layout) -> list[Array]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,7 @@ _FITTED_ON = 20_000
 _CALIBRATED_ON = 1_000
 _PLANTED_EACH = 30
 _AT_ONCE = 1024
+_MOST_THREADS = 4
 _LINKS = {1: "resized", 2: "compressed"}
 
 
@@ -71,12 +74,19 @@ class Searched:
         self, queries: Items, at: Array, itself: Array | None, moves: Sequence[Move] | None, tell: Progress, what: str
     ) -> list[Comparison]:
         """Comparisons of the queries at these positions, in batches of fixed size."""
-        found = []
-        for start in range(0, len(at), _AT_ONCE):
+        starts = range(0, len(at), _AT_ONCE)
+
+        def one(start: int) -> Comparison:
             rows = at[start : start + _AT_ONCE]
             mine = None if itself is None else itself[start : start + _AT_ONCE]
-            found.append(self.compare_some(queries.coarse(rows), queries.fine(rows), mine, moves))
-            tell(min(start + _AT_ONCE, len(at)), len(at), what)
+            return self.compare_some(queries.coarse(rows), queries.fine(rows), mine, moves)
+
+        found = []
+        # NumPy and FAISS let go of the interpreter while they compute; results come in order, so nothing depends on it.
+        with ThreadPoolExecutor(min(len(starts) or 1, os.cpu_count() or 1, _MOST_THREADS)) as pool:
+            for done, part in enumerate(pool.map(one, starts), start=1):
+                found.append(part)
+                tell(min(done * _AT_ONCE, len(at)), len(at), what)
         return found
 
     def compare_some(

@@ -13,8 +13,8 @@ from poolaudit.results import Evidence
 
 _SIGNIFICANT = 0.01
 # Balanced accuracy for one class against the rest; 0.5 is chance.
-_TELLS = 0.8
-_MAY_TELL = 0.65
+_TELLS = 0.9
+_MAY_TELL = 0.75
 _NEARLY_PERFECT = 0.97
 
 
@@ -25,9 +25,9 @@ def no_shortcut_tells_the_class(evidence: Evidence, policy: Policy) -> Judgement
     Why: A mark in the corner, a frame or a level of brightness that goes with the class is learned before the thing
         itself; the metrics are good, and in use the mark is not there.
     How: Small trees that see only the corner pixels, only the border or only mean and spread of intensity are
-        cross-validated on the test split. Corners fail from a balanced accuracy of 80 % for one class against the
-        rest, with the whole interval and significantly; the others only where they are nearly perfect, because bags
-        are by nature brighter than sandals. File names and the order in the file are shown and never fail: the model
+        cross-validated on the test split. Corners of items of 16 cells or more fail from a balanced accuracy of 90 %
+        for one class against the rest, significantly; all else only where it is nearly perfect, because bags are by
+        nature brighter than sandals. File names and the order in the file are shown and never fail: the model
         does not see them.
     Do: Look at items of the class named; remove the mark, or record without it.
     False alarm: Classes that differ at the border by nature.
@@ -37,7 +37,7 @@ def no_shortcut_tells_the_class(evidence: Evidence, policy: Policy) -> Judgement
         return no_leakage_stage()
     facts = tuple(_fact(probe) for probe in leak.shortcuts)
     guilty = [p for p in leak.shortcuts if _tells(p, _TELLS if p.kind == "artefact" else _NEARLY_PERFECT)]
-    artefacts = [p for p in guilty if p.kind == "artefact"]
+    artefacts = [p for p in guilty if p.name == "corner pixels"]
     if guilty:
         worst = max(artefacts or guilty, key=lambda p: p.balanced_accuracy.value or 0.0)
         return Judgement(

@@ -185,6 +185,31 @@ def test_the_other_branch_of_a_residual_follows(name: str) -> None:
     assert differs_from_baseline(model, changed, ablation_models.inputs_of(model)).output_difference
 
 
+def test_branches_agree_where_the_input_sizes_are_open() -> None:
+    model = ablation_models.open_sizes()
+    changed = built(model, "removed@pool")
+    assert changed.model.get_layer("strided").strides == (1, 1)
+    assert changed.model.input_shape == (None, None, None, 3)
+    for size in (9, 12):
+        x = np.random.default_rng(0).uniform(size=(2, size, size, 3)).astype("float32")
+        assert np.isfinite(np.asarray(changed.model(x))).all()
+
+
+def test_steps_of_a_time_distributed_are_changed_inside() -> None:
+    model = ablation_models.time_distributed()
+    x = ablation_models.inputs_of(model)
+    for name in ("average@frames/encoder/pool", "max@again/inner", "global_max@rows/flat"):
+        changed = built(model, name)
+        proof = differs_from_baseline(model, changed, x)
+        assert proof.changed_sites == (name.partition("@")[2],)
+        assert type(changed.model.get_layer("frames")) is keras.layers.TimeDistributed
+
+
+def test_the_class_of_a_functional_model_is_kept() -> None:
+    changed = built(ablation_models.own_training(), "average@pool").model
+    assert type(changed) is ablation_models.OwnTraining
+
+
 def test_all_branches_of_an_inception_block_follow() -> None:
     changed = built(ablation_models.inception_block(), "removed@c")
     assert changed.model.get_layer("a").strides == (1, 1)
@@ -198,6 +223,8 @@ def test_all_branches_of_an_inception_block_follow() -> None:
         ("unet", "removed@down", "'skip' joins branches of the same size"),
         ("hard_coded_sizes", "removed@pool", "'sizes' .Reshape. does not take"),
         ("reshape_that_folds", "weaker@pool", "output would have the shape"),
+        ("functions_of_a_users_own", "removed@pool", "gives 8 outputs for 2 items"),
+        ("functions_of_a_users_own", "stronger@pool", "does not run"),
         ("pooling_last", "flatten@last", "output would have the shape"),
         ("masked_sequence", "global_max@mean", "carries a mask"),
         ("written", "removed@pool", "called by code"),

@@ -35,6 +35,10 @@ SPECIMENS = [
     ablation_models.written,
     ablation_models.pooling_inside_a_layer,
     ablation_models.window_of_one,
+    ablation_models.open_sizes,
+    ablation_models.recurrent_with_attention,
+    ablation_models.functions_of_a_users_own,
+    ablation_models.time_distributed,
 ]
 
 
@@ -43,7 +47,7 @@ def test_swap_predicts_what_each_built_variant_predicts(specimen: Any) -> None:
     model = specimen()
     x = ablation_models.inputs_of(model, 5)
     before = [weight.numpy().copy() for weight in model.weights]
-    wanted = variants_of(model)[::2]
+    wanted = variants_of(model)[:: 2 if len(variants_of(model)) < 40 else 5]
     swapped = swap_predictions(model, wanted, x, batch_size=2)
     tolerance = 2e-3 if specimen is ablation_models.mixed_precision else 1e-5
     for ours, theirs in zip(parts(swapped.baseline), parts(model(x, training=False)), strict=True):
@@ -75,7 +79,7 @@ def test_the_part_in_front_of_the_site_runs_once_a_batch() -> None:
     x = keras.layers.Conv2D(3, 3)(Counting(name="counting")(inputs))
     x = keras.layers.GlobalAveragePooling2D(name="mean")(keras.layers.MaxPooling2D(2, name="pool")(x))
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
-    wanted = [parse_variant(f"{action}@pool") for action in ("average", "blur", "gem", "mixed", "weaker")]
+    wanted = [parse_variant(f"{action}@pool") for action in ("average", "blur", "gem", "mixed", "subsample")]
     data = np.random.default_rng(0).normal(size=(6, 8, 8, 2)).astype("float32")
     swapped = swap_predictions(model, wanted, data, batch_size=3)
     assert len(swapped) == 5

@@ -26,6 +26,7 @@ from poolaudit.conformance.refusals import unexplained
 from poolaudit.conformance.signature import arguments_left_out
 from poolaudit.conformance.subjects import Subject
 from poolaudit.conformance.violations import Refused, Violation
+from specimens.sound_layers import LowerMedian1D
 
 
 def loaded(layer: type, like: str, dims: int) -> LoadedSubject:
@@ -114,3 +115,8 @@ def test_an_argument_that_get_config_leaves_out_is_named() -> None:
 
     assert arguments_left_out(Forgetful, Forgetful().get_config()) == ("method",)
     assert arguments_left_out(Automatic, Automatic().get_config()) == ()
+
+
+def test_a_median_of_two_is_not_taken_for_a_minimum() -> None:
+    assert load(Subject("LowerMedian1D", None), LowerMedian1D).like == "median"
+    assert load(Subject("Quietest1D", None), LowerMedian1D).like == "unknown"

@@ -15,7 +15,7 @@ SEED = 20_240_917  # never used while thresholds were chosen
 
 def recall_by_copier(train, clean, rng, each):  # type: ignore[no-untyped-def]
     """Recall by copier, wrong originals, and matches among the clean items."""
-    copies, origins, names = plant(train, rng, each)
+    copies, _, names = plant(train, rng, each)
     found = found_in(train, np.concatenate([clean, copies]))
     assert found.evidence.pairs_left_out >= 0
     leaked = found.leaked

@@ -48,20 +48,22 @@ def test_groups_kept_apart_pass(items, form: str) -> None:  # type: ignore[no-un
     assert judged("PA402", found).outcome is Outcome.PASSED
 
 
+def numbered(form: str, n: int, start: int = 0) -> list[str]:
+    """File names by a form that may use i, half, odd, month and scattered."""
+    return [
+        form.format(i=i, half=i // 2, odd=i % 2, month=1 + i % 12, scattered=(i + 1) * 7919 % 99991)
+        for i in range(start, start + n)
+    ]
+
+
 @pytest.mark.parametrize(
     ("train", "test"),
     [
-        ([f"img_{i:05d}.png" for i in range(200)], [f"img_{i:05d}.png" for i in range(100)]),
-        ([f"{i % 2}/{i // 2:04d}.png" for i in range(200)], [f"{i % 2}/{i // 2:04d}.png" for i in range(100)]),
-        ([f"cat.{i}.jpg" for i in range(200)], [f"cat.{i + 200}.jpg" for i in range(100)]),
-        (
-            [f"2024{1 + i % 12:02d}15_{i}.png" for i in range(200)],
-            [f"2024{1 + i % 12:02d}15_{i}x.png" for i in range(100)],
-        ),
-        (
-            [f"photo_224x224_{i * 7919 % 99991}.png" for i in range(200)],
-            [f"photo_224x224_{i * 104729 % 99989}.png" for i in range(100)],
-        ),
+        (numbered("img_{i:05d}.png", 200), numbered("img_{i:05d}.png", 100)),
+        (numbered("{odd}/{half:04d}.png", 200), numbered("{odd}/{half:04d}.png", 100)),
+        (numbered("cat.{i}.jpg", 200), numbered("cat.{i}.jpg", 100, 200)),
+        (numbered("2024{month:02d}15_{i}.png", 200), numbered("2024{month:02d}15_{i}x.png", 100)),
+        (numbered("photo_224x224_{scattered}.png", 200), numbered("photo_224x224_{scattered}.png", 100, 50)),
     ],
 )
 def test_counters_classes_and_dates_are_no_groups(items, train, test) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import numpy as np
 
 from poolaudit.evaluation.evaluate import evaluate
@@ -112,3 +114,29 @@ def scored(classes: int, items: int, names: tuple[str, ...] | None = None, sharp
     logits[np.arange(items), labels] += sharpness
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return predictions(labels, p.argmax(axis=1), names or [f"class {i}" for i in range(classes)], p)
+
+
+class Document(HTMLParser):
+    """Which elements and attributes there are, and the text between them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: set[tuple[str, str]] = set()
+        self.values: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements |= {(tag, ""), *((tag, name) for name, _ in attrs)}
+        self.values += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.elements.add(("comment", data))
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)

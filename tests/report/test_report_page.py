@@ -6,13 +6,12 @@ import base64
 import dataclasses
 import hashlib
 import re
-from html.parser import HTMLParser
 from typing import get_args
 
 import altair as alt
 import jinja2
 import pytest
-from report_examples import HOSTILE, result_of, scored
+from report_examples import HOSTILE, Document, result_of, scored
 
 from poolaudit.report import html as html_module
 from poolaudit.report.blocks import (
@@ -34,32 +33,6 @@ from poolaudit.report.html import render_html
 from poolaudit.report.page import Card, Count, Headline, Page, build_page
 from poolaudit.results import Evidence
 from specimens.outcomes import diagonal, from_confusion, scored_counts
-
-
-class Document(HTMLParser):
-    """Which elements and attributes there are, and the text between them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: set[tuple[str, str]] = set()
-        self.values: list[tuple[str, str]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements |= {(tag, ""), *((tag, name) for name, _ in attrs)}
-        self.values += [(name, value or "") for name, value in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def handle_comment(self, data: str) -> None:
-        self.elements.add(("comment", data))
-
-    @property
-    def text(self) -> str:
-        return "".join(self.words)
 
 
 @pytest.fixture(scope="module")

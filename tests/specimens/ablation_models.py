@@ -279,6 +279,57 @@ def not_described() -> keras.Model:
     return seeded(model)
 
 
+def open_sizes() -> keras.Model:
+    """Sizes of the input left open, and two branches that meet in one size."""
+    inputs = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    pooled = layers.MaxPooling2D(2, padding="same", name="pool")(x)
+    strided = layers.Conv2D(4, 3, strides=2, padding="same", name="strided")(x)
+    x = layers.GlobalMaxPooling2D(name="peak")(layers.Add(name="join")([pooled, strided]))
+    return seeded(keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(x), name="open_sizes"))
+
+
+def _steep(x: Any) -> Any:
+    return keras.ops.relu(x) * 1.5
+
+
+def functions_of_a_users_own() -> keras.Model:
+    """An activation that is not registered, and Lambda layers."""
+    inputs = keras.Input((8, 8, 2))
+    x = layers.Lambda(lambda t: t * 2.0, name="double")(inputs)
+    x = layers.Conv2D(4, 3, activation=_steep)(x)
+    x = layers.MaxPooling2D(2, name="pool")(x)
+    x = layers.Lambda(lambda t: keras.ops.reshape(t, (-1, 36)), output_shape=(36,), name="rows")(x)
+    return seeded(keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(x), name="functions_of_a_users_own"))
+
+
+def recurrent_with_attention() -> keras.Model:
+    inputs = keras.Input((16, 4))
+    x = layers.MaxPooling1D(2, name="pool")(layers.Conv1D(8, 3, padding="same")(inputs))
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True))
+    steps, hidden, cell = layers.LSTM(5, return_sequences=True, return_state=True)(x)
+    y = layers.LSTM(5)(steps, initial_state=[hidden, cell])
+    y = layers.Concatenate()([y, layers.GlobalAveragePooling1D(name="mean")(x)])
+    return seeded(keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(y), name="recurrent_with_attention"))
+
+
+class OwnTraining(keras.Model):
+    """A functional model with a training step of its own."""
+
+    steps = 0
+
+    def train_step(self, data: Any) -> Any:
+        type(self).steps += 1
+        return super().train_step(data)
+
+
+def own_training() -> keras.Model:
+    inputs = keras.Input((8, 8, 2))
+    x = layers.MaxPooling2D(2, name="pool")(layers.Conv2D(3, 3)(inputs))
+    scores = layers.Dense(CLASSES, activation="softmax")(layers.Flatten(name="flat")(x))
+    return seeded(OwnTraining(inputs, scores, name="own_training"))
+
+
 def compiled() -> keras.Model:
     model = pool_into_two_branches()
     model.compile(
@@ -313,6 +364,10 @@ ALL = (
     pooling_inside_a_layer,
     written,
     not_described,
+    open_sizes,
+    functions_of_a_users_own,
+    recurrent_with_attention,
+    own_training,
     compiled,
 )
 

@@ -110,13 +110,14 @@ def refusal(layer: LayerUnderTest, case: Case) -> None:
         y = layer.value(x)
     except Refused:
         scalar = _as_one_number(case)
-        if scalar is None:
-            return
+        if scalar is None or getattr(scalar, "strides", None) == 0:
+            return  # `strides or pool_size` takes a 0 for no strides at all
         try:
             y = layer.another(scalar).value(x)
         except Refused:
             return
-    if case.flaw == "window_exceeds_input" and y.ndim == x.ndim and not y.size:
+    custom = not layer.subject.subject.builtin
+    if (custom or case.flaw == "window_exceeds_input") and y.ndim == x.ndim and not y.size:
         return  # nothing came out, which is no value; where a shape was declared, its inference is judged apart
     if case.flaw == "wrong_input_rank" and not _declares_rank(layer.instance):
         raise NotApplicable

@@ -31,14 +31,12 @@ def forest(ablation: AblationEvidence) -> Chart | None:
 
     trained = ablation.depth == "retrained"
     margin = ablation.smallest_effect
-    y = alt.Y("arm:N", title=None, sort=[row["arm"] for row in rows], axis=alt.Axis(labelLimit=220))
+    y = alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=220))
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=y)
-    colour = alt.Color(
-        "decision:N",
-        title="Decision",
-        scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())),
-        legend=alt.Legend(orient="bottom") if trained else None,
-    )
+    decisions = alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values()))
+    legend = alt.Legend(orient="bottom")
+    # Without training there is no decision, and a colour outside of the scale would be none at all.
+    colour = alt.Color("decision:N", title="Decision", scale=decisions, legend=legend) if trained else alt.value(BLUE)
     title = f"Change of {METRIC_NAMES[_shown_metric(ablation)].lower()}"
     x = alt.X("value:Q", title=title, axis=alt.Axis(format="+.2f"))
     band = alt.Chart(alt.InlineData(values=[{"low": -margin, "high": margin}])).mark_rect(color=GREY, opacity=0.15)
@@ -102,7 +100,7 @@ def seeds(ablation: AblationEvidence) -> Chart | None:
         .mark_point(size=45, opacity=0.8)
         .encode(
             x=alt.X("value:Q", title=METRIC_NAMES[metric], scale=alt.Scale(zero=False), axis=alt.Axis(format=".2f")),
-            y=alt.Y("arm:N", title=None, sort=names, axis=alt.Axis(labelLimit=220)),
+            y=alt.Y("arm:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)),
             color=alt.Color(
                 "state:N", title=None, scale=alt.Scale(domain=["learned", "never learned"], range=[BLUE, RED])
             ),

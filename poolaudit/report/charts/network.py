@@ -27,9 +27,9 @@ def network(geometry: GeometryEvidence) -> Chart | None:
     # A size is written where it changes; on every bar the texts would run into each other.
     for before, row in zip([None, *rows], rows, strict=False):
         row["change"] = "" if before is not None and before["size"] == row["size"] else row["size"]
-    names = [str(row["label"]) for row in rows]
-    x = alt.X("label:N", sort=names, title=None, axis=alt.Axis(labelAngle=-50, labelLimit=110))
-    without_names = alt.X("label:N", sort=names, title=None, axis=alt.Axis(labels=False, ticks=False))
+    # In the order of the rows: names listed in the specification would become part of an expression.
+    x = alt.X("label:N", sort=None, title=None, axis=alt.Axis(labelAngle=-50, labelLimit=110))
+    without_names = alt.X("label:N", sort=None, title=None, axis=alt.Axis(labels=False, ticks=False))
     base = alt.Chart(alt.InlineData(values=rows))
     bars = base.mark_bar(aria=True).encode(
         x=without_names,
