@@ -288,6 +288,10 @@ def _data_into(store: TrialStore, run: _Run) -> dict[str, str]:
     return hashes
 
 
+class _OutOfTimeError(Exception):
+    """The time budget is spent; trials under way are cut off and keep their last epoch."""
+
+
 @dataclass(slots=True, eq=False)
 class _Trials:
     """Runs trials and keeps what they gave."""
@@ -327,13 +331,15 @@ class _Trials:
         self.found.ledger = ledger
         started = time.monotonic()
         while needs := ledger.needs() if ledger.arms else self._all_first(names, rules):
-            if self._out_of_time(started):
-                self.found.out_of_time = True
-                break
             total = (len(names) + 1) * settings.seeds
-            self._run(executor, [self._spec(arm, seed) for arm, seed in needs], self._keep, total)
+            try:
+                self._run(executor, [self._spec(arm, seed) for arm, seed in needs], self._keep, total, started)
+            except _OutOfTimeError:
+                self.found.out_of_time = True
             self._measure_all(ledger)
             self._tell_settled(ledger)
+            if self.found.out_of_time:
+                break
         self.found.seconds = sum(float(trial.facts["seconds"]) for trial in self.outputs.values())
 
     def _all_first(self, names: tuple[str, ...], rules: Rules) -> list[tuple[str, int]]:
@@ -348,7 +354,14 @@ class _Trials:
     def _keep(self, done: TrialDone) -> None:
         self.outputs[done.spec.arm, done.spec.seed] = done.trial
 
-    def _run(self, executor: Any, specs: list[TrialSpec], keep: Callable[[TrialDone], None], total: int) -> None:
+    def _run(
+        self,
+        executor: Any,
+        specs: list[TrialSpec],
+        keep: Callable[[TrialDone], None],
+        total: int,
+        since: float | None = None,
+    ) -> None:
         if not self.run.settings.resume:
             for spec in specs:
                 self.store.trial_path(spec.key).unlink(missing_ok=True)
@@ -365,6 +378,8 @@ class _Trials:
                 name, seed, more = event.spec.arm, event.spec.seed, ""
             else:
                 name, seed, more = event.arm, event.seed, f", epoch {event.done} of {event.total}"
+            if since is not None and finished < len(specs) and self._out_of_time(since):
+                raise _OutOfTimeError
             self.run.tell(before + finished, total, f"{name}, seed {seed}{more}{_left(started, finished, len(specs))}")
 
         executor.run(specs, heard)
@@ -372,7 +387,8 @@ class _Trials:
     def _measure_all(self, ledger: Ledger) -> None:
         """Measures every trial against one precision, which the baseline's trials of the first look set for all."""
         if self.found.question is None:
-            held = [self._validation(self.outputs[key]) for key in sorted(self.outputs) if key[0] == BASELINE]
+            first = range(ledger.rules.looks()[0])
+            held = [self._validation(self.outputs.get((BASELINE, seed))) for seed in first]
             precision = _matched_precision([h for h in held if h is not None], self.run)
             self.found.question = _question(self.run, precision)
         for (arm, seed), trial in self.outputs.items():

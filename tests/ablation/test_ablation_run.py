@@ -161,3 +161,37 @@ def test_held_back_items_are_of_every_class_and_none_is_in_both() -> None:
     together = np.concatenate([rest.inputs, held.inputs])
     assert len(np.unique(together.reshape(len(together), -1), axis=0)) == len(split)
     assert rest.sha256 != held.sha256 != split.sha256
+
+
+def test_a_quick_audit_swaps_and_writes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from poolaudit.audit import AuditPlan, run_audit
+
+    monkeypatch.chdir(tmp_path)
+    stages = ("geometry", "ablation")
+    result = run_audit(AuditPlan(model=ablation_recipes.build(4), test=TEST, stages=stages, budget="quick"))
+    assert {s.name: s.outcome for s in result.stages}["ablation"] is Outcome.PASSED
+    assert result.evidence.ablation is not None
+    assert result.evidence.ablation.depth == "swap"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_audit_of_a_model_without_pooling_says_so() -> None:
+    import keras
+
+    from poolaudit.audit import AuditPlan, run_audit
+
+    model = keras.Sequential([keras.Input((32, 1)), keras.layers.Conv1D(2, 32), keras.layers.Reshape((2,))])
+    result = run_audit(AuditPlan(model=model, test=TEST, stages=("geometry", "ablation"), budget="quick"))
+    stage = next(s for s in result.stages if s.name == "ablation")
+    assert stage.outcome is Outcome.SKIPPED
+    assert stage.reason == "no pooling was found in this model"
+
+
+def test_a_spent_budget_ends_the_race_and_says_so(tmp_path: Path) -> None:
+    result = run_ablation(plan("ablation_recipes:over_pooled", tmp_path, options={"budget_seconds": 0.5}))
+    ablation = result.evidence.ablation
+    assert ablation is not None
+    assert ablation.stopped == "budget"
+    assert ablation.trainings < 8
+    assert outcome(result, "PA350") is Outcome.UNDECIDED
+    render_html(result)
