@@ -64,7 +64,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         code, help_text, _ = run(capsys, command, "--help")
         assert code == 0
         for option in set(re.findall(r"^\s+(--[a-z-]+)", help_text, re.MULTILINE)):
-            assert re.search(rf"{option}\s.*\n?\s*\S", help_text)
+            assert re.search(rf"{option}[,\s].*\n?\s*\S", help_text)
     assert "130 interrupted" in out
 
 
