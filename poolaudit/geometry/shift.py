@@ -27,10 +27,10 @@ from poolaudit.evidence.geometry import (
 )
 from poolaudit.geometry import blurred_pooling, shifting
 from poolaudit.geometry.analysis import ModelInput
-from poolaudit.geometry.pictures import pictures
 from poolaudit.statistics.intervals import wilson
 from poolaudit.statistics.item_means import bounded_item_mean
 from poolaudit.subject._loaded import LoadedModel
+from poolaudit.subject.pictures import item_pictures
 
 Array = npt.NDArray[Any]
 Decide = Callable[[LoadedModel, Array], npt.NDArray[np.int64]]
@@ -303,7 +303,10 @@ def _examples(
         column = int(np.argmax(flipped[row]))
         item = subject.inputs[answers.index[row] : answers.index[row] + 1]
         moved = shifting.shifted(item, shifts[column], mode, largest, axes)
-        drawn = pictures([shifting.reference(item, mode, largest, axes)[0], moved[0]], model_input)
+        pair = [shifting.reference(item, mode, largest, axes)[0], moved[0]]
+        drawn = item_pictures(
+            [_channels_last(cells, model_input) for cells in pair], are_signals=len(model_input.spatial) == 1
+        )
         found.append(
             FlipExample(
                 item=int(answers.index[row]),
@@ -311,8 +314,13 @@ def _examples(
                 before=subject.class_names[answers.before[row]],
                 after=subject.class_names[answers.after[row, column]],
                 shift=shifts[column].told(names),
-                picture=drawn[0],
-                shifted_picture=drawn[1],
+                picture=drawn[0] or "",
+                shifted_picture=drawn[1] or "",
             )
         )
     return tuple(found)
+
+
+def _channels_last(cells: npt.NDArray[Any], model_input: ModelInput) -> npt.NDArray[Any]:
+    channel = () if model_input.channel is None else (model_input.channel,)
+    return np.transpose(cells, (*model_input.spatial, *channel))

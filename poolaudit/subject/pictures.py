@@ -14,13 +14,16 @@ _LONGEST_SIDE = 96
 _SIGNAL = (160, 64)
 
 
-def item_pictures(items: Sequence[npt.NDArray[Any]], *, channels_first: bool = False) -> tuple[str | None, ...]:
+def item_pictures(
+    items: Sequence[npt.NDArray[Any]], *, channels_first: bool = False, are_signals: bool | None = None
+) -> tuple[str | None, ...]:
     """Base64 text of a PNG for each item, all on one scale; None for items of a form that has no picture.
 
     Args:
         items: Arrays of one shape: (length,), (length, channels), (height, width), (height, width, channels) or
             (depth, height, width, channels). Three channels are colour, of others the mean is shown.
         channels_first: The channels come first and not last.
+        are_signals: Items of two axes are (length, channels) and not (height, width); None tells it from the shape.
     """
     if not len(items):
         return ()
@@ -32,16 +35,17 @@ def item_pictures(items: Sequence[npt.NDArray[Any]], *, channels_first: bool = F
     drawn = []
     for item in cells:
         shown = (np.nan_to_num(item, nan=low, posinf=high, neginf=low) - low) * scale
-        drawn.append(_draw(np.moveaxis(shown, 0, -1) if channels_first and shown.ndim > 1 else shown))
+        ordered = np.moveaxis(shown, 0, -1) if channels_first and shown.ndim > 1 else shown
+        drawn.append(_draw(ordered, are_signals))
     return tuple(drawn)
 
 
-def _draw(cells: npt.NDArray[np.float64]) -> str | None:
+def _draw(cells: npt.NDArray[np.float64], are_signals: bool | None) -> str | None:
     if cells.size == 0:
         return None
     if cells.ndim == 1:
         return _png(_curve(cells))
-    if cells.ndim == 2 and cells.shape[1] <= 4 < cells.shape[0]:
+    if cells.ndim == 2 and (cells.shape[1] <= 4 < cells.shape[0] if are_signals is None else are_signals):
         return _png(_curve(cells[:, 0]))
     if cells.ndim == 2:
         cells = cells[..., None]
