@@ -32,7 +32,8 @@ def _neutral(layer: Any) -> Any:
         return getattr(keras.layers, kind.replace("Max", "Average")).from_config(config)
     if kind.startswith("GlobalMax"):
         return getattr(keras.layers, kind.replace("Max", "Average")).from_config(config)
-    if "activation" in config and kind != "Dense":
+    # A gate stays a sigmoid: as a product of two growing or shrinking maps it would leave the range of numbers.
+    if "activation" in config and kind != "Dense" and config["activation"] != "sigmoid":
         config["activation"] = "linear"
     if kind in ("ReLU", "LeakyReLU", "Softmax"):
         return keras.layers.Activation("linear", name=config["name"])
