@@ -121,6 +121,8 @@ def refusal(layer: LayerUnderTest, case: Case) -> None:
         return  # nothing came out, which is no value; where a shape was declared, its inference is judged apart
     if case.flaw == "wrong_input_rank" and not _declares_rank(layer.instance):
         raise NotApplicable
+    if case.flaw == "wrong_input_rank" and custom and _declared_shape(layer.instance, x.shape) == tuple(y.shape):
+        raise NotApplicable  # it gives what it declares for such an input; nothing tells that it means another rank
     if case.flaw in ("unknown_padding", "unknown_data_format") and str(_spelt(case)).lower() in _NAMES:
         raise NotApplicable
     raise Violation(f"an output of shape {y.shape}", "an exception", f"accepts {(case.flaw or '').replace('_', ' ')}")
@@ -142,6 +144,14 @@ def _has_weights(layer: LayerUnderTest) -> bool:
 
     build = getattr(layer.subject.factory, "build", None)
     return not layer.subject.subject.builtin and build is not None and build is not keras.layers.Layer.build
+
+
+def _declared_shape(instance: Any, shape: tuple[int, ...]) -> tuple[int | None, ...] | None:
+    """What the layer says of its output; None where it says nothing."""
+    try:
+        return tuple(instance.compute_output_shape(shape))
+    except Exception:
+        return None
 
 
 def _declares_rank(instance: Any) -> bool:

@@ -227,12 +227,36 @@ class WeightOfTheAverage2D(keras.layers.Layer):
         return super().get_config() | {"pool_size": self.pool_size, "alpha": self.alpha}
 
 
+class FoldedMax2D(keras.layers.Layer):
+    """Blocks folded out by a reshape; declares its shape, and checks no rank."""
+
+    def __init__(self, window=2, **kwargs):
+        super().__init__(**kwargs)
+        self.window = window
+
+    def call(self, inputs):
+        size, shape = self.window, tf.shape(inputs)
+        rows, columns = shape[1] // size, shape[2] // size
+        blocks = tf.reshape(
+            inputs[:, : rows * size, : columns * size, :], (shape[0], rows, size, columns, size, shape[3])
+        )
+        return tf.reduce_max(blocks, axis=[2, 4])
+
+    def compute_output_shape(self, shape):
+        rows, columns = (None if size is None else size // self.window for size in shape[1:3])
+        return (shape[0], rows, columns, shape[3])
+
+    def get_config(self):
+        return super().get_config() | {"window": self.window}
+
+
 def _specimen(name, layer, like, dims):
     return LayerSpecimen(name, layer, like, dims, (layer.__doc__ or "").strip())
 
 
 SPECIMENS = (
     _specimen("outside_torch_style_max_2d", TorchStyleMax2D, "max", 2),
+    _specimen("outside_folded_max_2d", FoldedMax2D, "max", 2),
     _specimen("outside_max_of_patches_2d", MaxOfPatches2D, "max", 2),
     _specimen("outside_average_of_convolution_1d", AverageOfConvolution1D, "average", 1),
     _specimen("outside_haar_low_pass_2d", HaarLowPass2D, "average", 2),
