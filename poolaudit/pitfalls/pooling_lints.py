@@ -60,7 +60,12 @@ def no_convolution_on_one_cell(evidence: Evidence, policy: Policy) -> Judgement:
     geometry = evidence.geometry
     if geometry is None or not geometry.layers:
         return Judgement(Outcome.SKIPPED, _reason(geometry))
-    lost = [layer for layer in convolutions(geometry) if _map_of(layer) and all(s == 1 for s in _map_of(layer))]
+    # A transposed convolution spreads one cell over all its taps; each of them is trained.
+    lost = [
+        layer
+        for layer in convolutions(geometry)
+        if "Transpose" not in layer.layer and _map_of(layer) and all(size == 1 for size in _map_of(layer))
+    ]
     if not lost:
         return Judgement(Outcome.PASSED, "Every convolution with a window has a map of more than one cell before it.")
     return Judgement(
@@ -76,8 +81,8 @@ def no_convolution_on_one_cell(evidence: Evidence, policy: Policy) -> Judgement:
 def no_window_exceeds_its_map(evidence: Evidence, policy: Policy) -> Judgement:
     """No window is larger than the map it moves over.
 
-    Why: A window wider than its map reads the same cells at every place, plus padding: it is a global operation that
-        pretends to be local, and its outer taps are never trained.
+    Why: A window wider than its map reads nearly the same cells at every place, plus padding: a global operation that
+        pretends to be local. From twice the map's size on, outer taps of a kernel never meet a value.
     How: The span of each pooling window and kernel, dilation counted, against its input's size. Pooling windows weigh
         minor, kernels info.
     Do: Use a smaller window or dilation there, global pooling where that is meant, or larger inputs.
@@ -141,7 +146,10 @@ def _does_nothing(site: PoolingSite) -> bool:
         if max(window) == 1 and max(strides) == 1:
             return True
         spatial = _spatial(site)
-        return spatial is not None and all(size == 1 for size in spatial)
+        if spatial is None or len(spatial) != len(window):
+            return False
+        # Axis by axis: a single cell is the maximum and the average of itself, whatever the window.
+        return all(n == 1 or (k == 1 and s == 1) for n, k, s in zip(spatial, window, strides, strict=True))
     spatial = _spatial(site)
     return site.kind != "custom" and spatial is not None and all(size == 1 for size in spatial)
 

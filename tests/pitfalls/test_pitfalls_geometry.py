@@ -223,3 +223,34 @@ def test_bounded_means_cover_what_they_say() -> None:
         assert estimate.high is not None
         hits += estimate.low <= 0.0475 <= estimate.high
     assert hits / 300 > 0.9
+
+
+def found_in(*layers, shape):  # type: ignore[no-untyped-def]
+    """Outcomes by code of a small network of these layers."""
+    import keras
+
+    from poolaudit import inspect_pooling
+    from poolaudit.pitfalls.detector import detect
+    from poolaudit.policy import Policy
+    from poolaudit.results import Evidence
+
+    model = keras.Sequential([keras.Input(shape), *layers, keras.layers.Flatten(), keras.layers.Dense(3)])
+    return {f.code: f.outcome.value for f in detect(Evidence(geometry=inspect_pooling(model)), Policy())}
+
+
+def test_a_transposed_convolution_grows_from_one_cell() -> None:
+    import keras
+
+    layers = (keras.layers.AveragePooling2D(4), keras.layers.Conv2DTranspose(1, 4))
+    assert found_in(*layers, shape=(4, 4, 1))["PA303"] == "PASSED"
+    assert found_in(layers[0], keras.layers.Conv2D(1, 3, padding="same"), shape=(4, 4, 1))["PA303"] == "FAILED"
+
+
+def test_a_pool_along_an_axis_of_one_cell_does_nothing() -> None:
+    import keras
+
+    def pool(shape):  # type: ignore[no-untyped-def]
+        return found_in(keras.layers.MaxPooling2D((3, 1), 1, padding="same"), shape=shape)["PA302"]
+
+    assert pool((1, 8, 1)) == "FAILED"
+    assert pool((4, 8, 1)) == "PASSED"
