@@ -254,3 +254,17 @@ def test_a_pool_along_an_axis_of_one_cell_does_nothing() -> None:
 
     assert pool((1, 8, 1)) == "FAILED"
     assert pool((4, 8, 1)) == "PASSED"
+
+
+def test_only_padded_zeros_that_an_average_reads_count() -> None:
+    import keras
+
+    def average(*before, size=8):  # type: ignore[no-untyped-def]
+        return found_in(*before, keras.layers.AveragePooling2D(2), shape=(size, size, 1))["PA307"]
+
+    late = keras.layers.ZeroPadding2D(((0, 1), (0, 1)))
+    assert average(keras.layers.ZeroPadding2D(0)) == "PASSED"
+    assert average(late) == "PASSED", "no window of 2 reaches the ninth cell"
+    assert average(keras.layers.ZeroPadding2D(((0, 1), (0, 1))), size=7) == "FAILED"
+    leaky = keras.layers.LeakyReLU(negative_slope=0.1)
+    assert average(keras.layers.ZeroPadding2D(1), leaky) == "FAILED"
