@@ -12,6 +12,7 @@ from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.geometry import GeometryEvidence, LayerField
 from poolaudit.evidence.wording import percent
+from poolaudit.outcomes import Outcome
 from poolaudit.results import AuditResult, Evidence
 
 _LAYERS_SHOWN = 40
@@ -97,7 +98,10 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _told(geometry: GeometryEvidence, result: AuditResult) -> str:
-    lines = ["", f"{result.title}: {len(geometry.sites)} pooling sites, {len(geometry.layers)} layers"]
+    lines = [
+        "",
+        f"{result.title}: {_counted(len(geometry.sites), 'pooling site')}, {_counted(len(geometry.layers), 'layer')}",
+    ]
     if geometry.fields_reason is not None:
         lines.append(f"Receptive fields are not known: {geometry.fields_reason}")
     shown = [layer for layer in geometry.layers if layer.kind != "other" or layer.name == geometry.last_map]
@@ -111,15 +115,24 @@ def _told(geometry: GeometryEvidence, result: AuditResult) -> str:
     for entry in geometry.coverage:
         words = "; ".join(entry.blind_where) or "none"
         lines += ["", f"Blind cells of {entry.name}: {words} ({percent(entry.blind_share)})"]
+        if entry.answers is not None and entry.answers.silent:
+            lines.append(
+                f"Cells that never changed the output though they could: {'; '.join(entry.answers.silent_where)}"
+            )
         if entry.border is not None and entry.last_map is not None:
             lines.append(
                 f"Border cells reach {percent(entry.border)} of the places in {entry.last_map!r} that the centre does"
             )
     symbols = {"PASSED": "ok  ", "FAILED": "FAIL", "UNDECIDED": "?   ", "SKIPPED": "-   ", "CRASHED": "!!  "}
     lines += ["", "Checks"]
-    lines += [f"  {symbols[f.outcome.value]}  {f.code}  {f.severity.value:<8}  {f.summary}" for f in result.findings]
+    measured = sorted(result.findings, key=lambda f: f.outcome is Outcome.SKIPPED)
+    lines += [f"  {symbols[f.outcome.value]}  {f.code}  {f.severity.value:<8}  {f.summary}" for f in measured]
     lines += [f"not seen: {text}" for text in geometry.not_seen]
     return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _row(layer: LayerField) -> str:

@@ -78,6 +78,8 @@ class LayerField:
         output_shape: Likewise.
         fields: One for each spatial axis of the first input the layer depends on.
         before: The same for what goes into the layer: the smallest way's receptive field an axis; None where not known.
+        live: Of a convolution's input, the cells an axis that depend on the model's input at all, so no padding;
+            empty for other layers.
         channels_first: Whether the shapes hold the channels on their second axis.
         doubt: Why the sets behind these numbers may be too large; None where they are exact.
     """
@@ -91,6 +93,7 @@ class LayerField:
     output_shape: tuple[int, ...]
     fields: tuple[AxisField, ...]
     before: tuple[int | None, ...] = ()
+    live: tuple[int, ...] = ()
     channels_first: bool = False
     doubt: str | None = None
 
@@ -115,6 +118,23 @@ class BlindProof:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachProof:
+    """Whether the cells from which a way leads to the output change it, on the model itself.
+
+    Attributes:
+        items: How many items were tried at most: some of the test data, where there are any, and drawn ones.
+        silent: Cells without any gradient on these that, overwritten, did not change an output either.
+        silent_where: These cells in words.
+        unsettled: Cells that changed an output together with others, and were not tried alone.
+    """
+
+    items: int
+    silent: int
+    silent_where: tuple[str, ...]
+    unsettled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InputCoverage:
     """Which cells of one input can reach the output, and how many cells of the last map each of them reaches.
 
@@ -135,6 +155,7 @@ class InputCoverage:
         doubt: Why more cells may be blind than are counted; None where the map is exact.
         not_counted: Why `reached` is empty; None where it is not.
         proof: None where there is no blind cell, or the model could not be run.
+        answers: None where the model could not be run, or its output answers to nothing that was tried.
         blind_variance: Share of the test items' variance, summed over cells, that lies in blind cells; None without
             test items or blind cells. Near 0 where blind cells always look the same.
     """
@@ -153,6 +174,7 @@ class InputCoverage:
     doubt: str | None = None
     not_counted: str | None = None
     proof: BlindProof | None = None
+    answers: ReachProof | None = None
     blind_variance: float | None = None
 
     @property
@@ -340,6 +362,8 @@ class GeometryEvidence:
         last_map: Name of the last layer whose output still has places along the input's axes; None where none has.
         input_sizes: Spatial sizes that all of this was computed for.
         coverage: Of each input of the model.
+        bottleneck: Of each axis of the first input, the largest step between neighbouring cells of a map that every
+            way to some output passes: enlarging a map again brings nothing back. Empty where not known.
         averaged_padding: Names of average pools whose input was padded with zeros just before.
         effective: Of each spatial axis; empty where not asked for.
         feature_size: Size of the smallest feature that matters, in cells; None where not known.
@@ -355,6 +379,7 @@ class GeometryEvidence:
     last_map: str | None = None
     input_sizes: tuple[int, ...] = ()
     coverage: tuple[InputCoverage, ...] = ()
+    bottleneck: tuple[float, ...] = ()
     averaged_padding: tuple[str, ...] = ()
     effective: tuple[EffectiveField, ...] = ()
     feature_size: float | None = None

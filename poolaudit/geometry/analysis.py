@@ -46,14 +46,21 @@ class Analysis:
     """What is known of a model's geometry.
 
     Attributes:
+        placeholders: The traced graph's input tensors.
         outputs: Dependence of each output of the model; None where it depends on no input.
     """
 
     inputs: tuple[ModelInput, ...]
     traced: Trace
     walked: Walk
+    placeholders: tuple[Any, ...]
     outputs: tuple[Dependence | None, ...]
     channels_first: bool = False
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Of each input, by NumPy's name."""
+        return tuple(tensor.dtype.as_numpy_dtype().dtype.name for tensor in self.placeholders)
 
     @property
     def doubt(self) -> str | None:
@@ -109,7 +116,9 @@ def analyse(loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> Analysis:
         _model_input(name, tuple(shape), channels_first=first)
         for name, shape in zip(_names(loaded, len(shapes)), shapes, strict=True)
     )
-    return Analysis(inputs, traced, walked, tuple(walked.of(tensor) for tensor in traced.outputs), first)
+    return Analysis(
+        inputs, traced, walked, tuple(placeholders), tuple(walked.of(tensor) for tensor in traced.outputs), first
+    )
 
 
 def _model_input(name: str, shape: tuple[int, ...], *, channels_first: bool) -> ModelInput:

@@ -2,63 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from poolaudit.evidence.geometry import BlindProof
-from poolaudit.geometry.analysis import ModelInput
+from poolaudit.geometry.analysis import Analysis, ModelInput
 from poolaudit.subject._keras_load import quiet_keras
-from poolaudit.subject._loaded import LoadedModel
 
 Array = npt.NDArray[Any]
-_ITEMS = 8
+
+
+def drawn_items(analysis: Analysis, count: int, rng: np.random.Generator) -> list[list[Array]]:
+    """Items of normal values, or whole numbers up to 9 where an input takes such; one array for each input."""
+    items = []
+    for _ in range(count):
+        parts: list[Array] = []
+        for model_input, dtype in zip(analysis.inputs, analysis.dtypes, strict=True):
+            shape = (1, *model_input.shape)
+            drawn = rng.integers(0, 10, shape) if np.dtype(dtype).kind in "iub" else rng.normal(size=shape)
+            parts.append(drawn.astype(dtype))
+        items.append(parts)
+    return items
+
+
+def chosen_items(analysis: Analysis, inputs: Array, count: int, rng: np.random.Generator) -> list[list[Array]]:
+    """Some of the test items of a model with one input."""
+    chosen = rng.permutation(len(inputs))[:count]
+    return [[inputs[i][None].astype(analysis.dtypes[0])] for i in chosen]
 
 
 def prove_blind(
-    loaded: LoadedModel,
-    model_input: ModelInput,
+    analysis: Analysis,
+    number: int,
     reaches: npt.NDArray[np.bool_],
-    inputs: Array | None,
+    items: Sequence[Sequence[Array]],
     rng: np.random.Generator,
+    *,
+    drawn: bool,
 ) -> BlindProof | None:
-    """Outputs before and after all blind cells of real items were overwritten with large values.
+    """Outputs before and after all blind cells of items were overwritten with large values.
 
     Covered cells next to them, as many where there are so many, are overwritten the same way for comparison.
 
     Args:
-        loaded: A model with one input.
-        model_input: That input.
-        reaches: Which cells reach the output, shape as the input's spatial sizes.
-        inputs: Real items, shape (n, ...); drawn ones are used where None.
-        rng: Draws items and values.
+        analysis: The traced model.
+        number: Of the input that is looked at.
+        reaches: Which of its cells reach the output, shape as its spatial sizes.
+        items: Each a list of one array for each input, batch axis included.
+        rng: Draws the values.
+        drawn: Whether the items were drawn, and are no real ones.
 
     Returns:
         None where no cell is blind, or all are.
     """
     if reaches.all() or not reaches.any():
         return None
-    if inputs is None:
-        items = rng.normal(size=(_ITEMS // 2, *model_input.shape)).astype(loaded.input_dtype)
-    else:
-        chosen = rng.permutation(len(inputs))[:_ITEMS]
-        items = inputs[chosen].astype(loaded.input_dtype)
-    values = _other_values(items, rng)
-    before = _run(loaded, items)
-    blind = _run(loaded, np.where(_spread(~reaches, model_input), values, items))
-    covered = _run(loaded, np.where(_spread(_neighbours(reaches, rng), model_input), values, items))
-    changes = [_change(a, b) for a, b in zip(before, blind, strict=True)]
+    model_input = analysis.inputs[number]
+    blind, covered = (spread(mask, model_input) for mask in (~reaches, _neighbours(reaches, rng)))
+    changes: list[float] = []
+    others: list[float] = []
+    for item in items:
+        before, values = outputs_of(analysis, item), other_values(item[number], rng)
+        for mask, found in ((blind, changes), (covered, others)):
+            written = [*item]
+            written[number] = np.where(mask, values, item[number])
+            found.append(changed_by(before, outputs_of(analysis, written)))
     return BlindProof(
-        inputs="drawn inputs" if inputs is None else "test items",
+        inputs="drawn inputs" if drawn else "test items",
         items=len(items),
         unchanged=sum(change == 0.0 for change in changes),
         largest_change=max(changes),
-        neighbours_changed=sum(_change(a, b) > 0.0 for a, b in zip(before, covered, strict=True)),
+        neighbours_changed=sum(change > 0.0 for change in others),
     )
 
 
-def _other_values(items: Array, rng: np.random.Generator) -> Array:
+def other_values(items: Array, rng: np.random.Generator) -> Array:
     """Far from every value of the items; other values of theirs where they are whole numbers."""
     if items.dtype.kind in "iub":
         return rng.permuted(items.ravel()).reshape(items.shape)
@@ -84,7 +105,7 @@ def _neighbours(reaches: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt
     return mask
 
 
-def _spread(mask: npt.NDArray[np.bool_], model_input: ModelInput) -> npt.NDArray[np.bool_]:
+def spread(mask: npt.NDArray[np.bool_], model_input: ModelInput) -> npt.NDArray[np.bool_]:
     """The mask over spatial axes as one that broadcasts over items and channels."""
     shape = [1] * (1 + len(model_input.shape))
     for axis, size in zip(model_input.spatial, model_input.sizes, strict=True):
@@ -92,19 +113,16 @@ def _spread(mask: npt.NDArray[np.bool_], model_input: ModelInput) -> npt.NDArray
     return mask.reshape(shape)
 
 
-def _run(loaded: LoadedModel, items: Array) -> list[Array]:
-    """Raw output of each item, run one by one so that no item can touch another."""
+def outputs_of(analysis: Analysis, item: Sequence[Array]) -> Array:
+    """All outputs for one item, flat. One item a run, so that no item can touch another."""
     import tensorflow as tf
 
-    rows = []
     with quiet_keras():
-        for item in items:
-            outputs = tf.nest.flatten(loaded.call(tf.constant(item[None])))
-            rows.append(np.concatenate([np.asarray(output).ravel() for output in outputs]))
-    return rows
+        outputs = analysis.traced.run([tf.constant(part) for part in item])
+    return np.concatenate([np.asarray(output).ravel() for output in outputs])
 
 
-def _change(before: Array, after: Array) -> float:
+def changed_by(before: Array, after: Array) -> float:
     if before.tobytes() == after.tobytes():
         return 0.0
     with np.errstate(all="ignore"):

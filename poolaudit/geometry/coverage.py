@@ -157,7 +157,8 @@ def where(blind: Mask, axes: Sequence[str]) -> tuple[str, ...]:
     if rest.any():
         count = int(rest.sum())
         first = ", ".join(f"{name} {index}" for name, index in zip(axes, np.argwhere(rest)[0], strict=True))
-        words.append(f"{count:,} {'cell' if count == 1 else 'cells'} besides, the first at {first}")
+        besides = " besides" if words else ""
+        words.append(f"{count:,} {'cell' if count == 1 else 'cells'}{besides}, the first at {first}")
     return tuple(words)
 
 

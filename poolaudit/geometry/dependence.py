@@ -29,6 +29,9 @@ class Local:
         narrow: The way that sees least.
         whole: Some way leads through an operation over the whole axis.
         irregular: Some operation has no constant step (adaptive windows, resizing), or ways drift apart.
+        step: Input cells from one cell to the next, on average where it is not constant.
+        coarsest: The largest step behind the map, on the way through the graph where that is least. What was thinned
+            out stays so when the map is enlarged again.
     """
 
     atoms: tuple[int, ...] | None
@@ -36,12 +39,24 @@ class Local:
     narrow: Hull | None
     whole: bool = False
     irregular: bool = False
+    step: float = 1.0
+    coarsest: float = 1.0
 
     def detached(self) -> Local:
         return replace(self, atoms=None, wide=None, narrow=None, whole=True)
 
     def lost(self) -> Local:
         return replace(self, wide=None, narrow=None, irregular=True)
+
+    def thinned(self, factor: float) -> Local:
+        step = self.step * factor
+        return replace(self, step=step, coarsest=max(self.coarsest, step))
+
+    def repeated(self, atoms: tuple[int, ...], sizes: Sizes) -> Local:
+        """With further atoms behind its own, along which every cell sees the same."""
+        times = math.prod(sizes[atom] for atom in atoms)
+        longer = self if times == 1 else self.then(Phases.repeat(times)).thinned(1 / times)
+        return replace(longer, atoms=(*(self.atoms or ()), *atoms))
 
     def then(self, phases: Phases | None) -> Local:
         if self.wide is None or self.narrow is None:
@@ -98,6 +113,7 @@ class Dependence:
         for key, entry in one.local.items():
             if entry.atoms is not None and atom in entry.atoms:
                 entry = entry.then(phases) if entry.atoms == (atom,) else entry.lost()
+                entry = entry.thinned(_step_of(index, phases))
             local[key] = entry
         return replace(one, sizes=sizes, terms=ways.pruned(terms, sizes), local=local)._without_ones()
 
@@ -184,7 +200,7 @@ class Dependence:
         for key, entry in two.local.items():
             if entry.atoms is not None:
                 entry = replace(entry, atoms=tuple(n for a in entry.atoms for n in names.get(a, (a,))))
-            local[key] = _both(local[key], entry) if key in local else entry
+            local[key] = _both(*_aligned(local[key], entry, one.sizes)) if key in local else entry
         return replace(one, terms=terms, local=local, doubt=one.doubt or two.doubt)
 
     def doubted(self, reason: str) -> Dependence:
@@ -245,6 +261,8 @@ class Dependence:
                     entry = entry.detached()
                 elif atoms_seen[-1] == atom:
                     entry = replace(entry.then(Phases.window(size, size, 1, 0)), atoms=rest)
+                    if any(self.sizes[a] > 1 for a in rest):
+                        entry = entry.thinned(size)
                 else:
                     entry = replace(entry.lost(), atoms=rest)
             local[key] = entry
@@ -262,9 +280,7 @@ class Dependence:
             seen = entry.atoms
             if seen and set(seen) & set(group):
                 if seen == group[: len(seen)]:
-                    rest = math.prod(self.sizes[a] for a in group[len(seen) :])
-                    entry = entry.then(Phases.repeat(rest)) if rest > 1 else entry
-                    entry = replace(entry, atoms=(atom,))
+                    entry = replace(entry.repeated(group[len(seen) :], self.sizes), atoms=(atom,))
                 else:
                     others = tuple(a for a in seen if a not in group)
                     entry = replace(entry.lost(), atoms=(*others, atom))
@@ -320,16 +336,38 @@ def _with_factors(map_: Dependence, axis: int, wanted: tuple[int, ...]) -> Depen
     return replace(finer, axes=tuple(axes))
 
 
+def _step_of(index: Index, phases: Phases | None) -> float:
+    """Cells from one cell's window to the next one's; 1 where a single window is left, as for a global operation."""
+    if len(index) == 1:
+        return 1.0
+    if phases is not None:
+        return phases.step / len(phases.taps)
+    read = index >= 0
+    centres = np.where(read, index, 0).sum(axis=1)[read.any(axis=1)] / read.sum(axis=1)[read.any(axis=1)]
+    return abs(float(centres[-1] - centres[0])) / (len(centres) - 1) if len(centres) > 1 else 1.0
+
+
+def _aligned(one: Local, other: Local, sizes: Sizes) -> tuple[Local, Local]:
+    """Both along the same atoms, where one only lacks the last of the other's."""
+    if one.atoms and other.atoms and one.atoms != other.atoms:
+        if other.atoms[: len(one.atoms)] == one.atoms:
+            return one.repeated(other.atoms[len(one.atoms) :], sizes), other
+        if one.atoms[: len(other.atoms)] == other.atoms:
+            return one, other.repeated(one.atoms[len(other.atoms) :], sizes)
+    return one, other
+
+
 def _both(one: Local, other: Local) -> Local:
     whole, irregular = one.whole or other.whole, one.irregular or other.irregular
     if bool(one.atoms) != bool(other.atoms):
         # One way sees the same cells wherever the other looks: a gate, or a map that was averaged to one cell.
         kept, gate = (one, other) if one.atoms else (other, one)
         return replace(kept, whole=whole or gate.atoms is not None, irregular=irregular)
+    coarsest = min(one.coarsest, other.coarsest)
     if one.atoms is None or other.atoms is None:
         kept = other if one.atoms is None else one
-        return replace(kept, whole=whole, irregular=irregular)
-    merged = replace(one, whole=whole, irregular=irregular)
+        return replace(kept, whole=whole, irregular=irregular, coarsest=coarsest)
+    merged = replace(one, whole=whole, irregular=irregular, step=min(one.step, other.step), coarsest=coarsest)
     if one.atoms != other.atoms or one.wide is None or other.wide is None:
         return merged.lost()
     assert one.narrow is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +20,12 @@ from poolaudit.evidence.geometry import (
     ShiftEvidence,
 )
 from poolaudit.geometry.analysis import Analysis, ModelInput, analyse, input_shapes
-from poolaudit.geometry.blind_proof import prove_blind
+from poolaudit.geometry.blind_proof import chosen_items, drawn_items, prove_blind
 from poolaudit.geometry.coverage import coverage_of
 from poolaudit.geometry.effective_field import effective_field
 from poolaudit.geometry.feature_size import estimated_sizes, recall_by_size, smallest_feature
 from poolaudit.geometry.padding import averaged_padding
+from poolaudit.geometry.reach_proof import prove_reach
 from poolaudit.geometry.receptive_field import layer_fields, owner_of
 from poolaudit.geometry.shift import Decide, ShiftSubject, measure_shift
 from poolaudit.subject._loaded import LoadedModel
@@ -33,6 +35,8 @@ from poolaudit.subject.sites import sites_with_owners
 Array = npt.NDArray[Any]
 Tell = Callable[[int, int, str], None]
 _VARIANCE_ITEMS = 2_000
+_ITEMS = 8
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _NO_DATA = "there are no test data, only the model"
 
 
@@ -90,22 +94,31 @@ def measure_geometry(
     """
     if shapes is None and items is not None:
         shapes = [items.inputs.shape[1:]]
+    stated = shapes is not None and items is None
     shapes = input_shapes(loaded, shapes)
     rng = np.random.default_rng(seed)
     analysis, reason = _analysed(loaded, shapes)
+    if stated and reason is not None:
+        sizes = ", ".join("x".join(str(size) for size in shape) for shape in shapes)
+        raise InvalidInputError(
+            f"{loaded.name} does not run at the input shape {sizes}: {reason}",
+            "a shape that every layer of the model can take",
+            "Give sizes that are large enough for its windows, channels included",
+        )
     evidence, owners = _sites(loaded, shapes, None if analysis is None else analysis.traced)
     evidence = replace(evidence, input_sizes=(), fields_reason=reason, feature_size=feature_size)
     last: LayerField | None = None
     if analysis is not None:
         layers, last, dependence = layer_fields(analysis)
         coverage, masks = coverage_of(analysis, None if last is None else last.name, dependence)
-        coverage = _proved(loaded, analysis, coverage, masks, items, rng)
+        coverage = _proved(analysis, coverage, masks, items, rng)
         evidence = replace(
             evidence,
             layers=layers,
             last_map=None if last is None else last.name,
             input_sizes=analysis.inputs[0].sizes,
             coverage=coverage,
+            bottleneck=_bottleneck(analysis),
             averaged_padding=averaged_padding(analysis),
         )
     if feature_size is not None:
@@ -134,7 +147,9 @@ def _analysed(loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> tuple[Ana
     try:
         return analyse(loaded, shapes), None
     except Exception as error:  # the model's own code runs here, and may raise anything
-        text = " ".join(str(error).split())[:200]
+        # Of TensorFlow's text the first sentence; the graph's node and the arguments that follow help nobody here.
+        text = _ANSI.sub("", str(error)).partition(" for '{{node")[0].partition("Arguments received by")[0]
+        text = " ".join(text.split())[:200]
         return None, f"the model could not be traced at this input shape ({type(error).__name__}: {text})"
 
 
@@ -156,20 +171,40 @@ def _open_batch(site: PoolingSite) -> PoolingSite:
 
 
 def _proved(
-    loaded: LoadedModel,
     analysis: Analysis,
     coverage: tuple[InputCoverage, ...],
     masks: Sequence[npt.NDArray[np.bool_]],
     items: Items | None,
     rng: np.random.Generator,
 ) -> tuple[InputCoverage, ...]:
-    if len(analysis.inputs) != 1:
-        return coverage
-    try:
-        proof = prove_blind(loaded, analysis.inputs[0], masks[0], None if items is None else items.inputs, rng)
-    except Exception:  # the model may not run on such values; then the map stands without its proof
-        return coverage
-    return (replace(coverage[0], proof=proof, blind_variance=_blind_variance(analysis.inputs[0], masks[0], items)),)
+    """The model itself is asked about the cells that are called blind, and about those that are not."""
+    real = [] if items is None else chosen_items(analysis, items.inputs, _ITEMS, rng)
+    drawn = drawn_items(analysis, _ITEMS // 2, rng)
+    found = []
+    for number, (entry, mask) in enumerate(zip(coverage, masks, strict=True)):
+        try:
+            proof = prove_blind(analysis, number, mask, real or drawn, rng, drawn=not real)
+            answers = prove_reach(analysis, number, mask, [*real[: _ITEMS // 2], *drawn], rng)
+        except Exception:  # the model may not run on such values; then the map stands without its proof
+            found.append(entry)
+            continue
+        variance = _blind_variance(analysis.inputs[number], mask, items)
+        found.append(replace(entry, proof=proof, answers=answers, blind_variance=variance))
+    return tuple(found)
+
+
+def _bottleneck(analysis: Analysis) -> tuple[float, ...]:
+    worst: list[float] = []
+    for axis in analysis.inputs[0].spatial:
+        steps = [
+            output.local[0, axis].coarsest
+            for output in analysis.outputs
+            if output is not None and (0, axis) in output.local
+        ]
+        if not steps:
+            return ()
+        worst.append(max(steps))
+    return tuple(worst)
 
 
 def _blind_variance(model_input: ModelInput, reaches: npt.NDArray[np.bool_], items: Items | None) -> float | None:

@@ -26,7 +26,7 @@ _ELEMENTWISE = frozenset(
         "Lgamma", "Log", "Log1p", "LogicalAnd", "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Mod", "MulNoNan",
         "Neg", "NextAfter", "NotEqual", "PlaceholderWithDefault", "Pow", "PreventGradient", "QuantizeAndDequantizeV2",
         "QuantizeAndDequantizeV4", "Real", "RealDiv", "Reciprocal", "Relu", "Relu6", "Rint", "Round", "Rsqrt",
-        "Select", "SelectV2", "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "Snapshot", "Softplus", "Softsign", "Sqrt",
+        "Selu", "Sigmoid", "Sign", "Sin", "Sinh", "Snapshot", "Softplus", "Softsign", "Sqrt",
         "Square", "SquaredDifference", "StopGradient", "Sub", "Tan", "Tanh", "TruncateDiv", "Xdivy", "Xlogy",
     }
 )  # fmt: skip
@@ -82,6 +82,21 @@ def _multiplication(operation: Any, inputs: Inputs, static: Static) -> Dependenc
     return result
 
 
+def _selection(operation: Any, inputs: Inputs, static: Static) -> Dependence:
+    """A constant condition lets each cell through from one side only."""
+    condition = static(operation.inputs[0]) if inputs[0] is None else None
+    shape = shape_of(operation.outputs[0])
+    if condition is None or (operation.type == "Select" and np.shape(condition) != shape):
+        return _elementwise(operation, inputs, static)
+    chosen = np.broadcast_to(condition, shape)
+    sides = [
+        entry.broadcast(shape).masked(keep)
+        for entry, keep in ((inputs[1], chosen), (inputs[2], ~chosen))
+        if entry is not None
+    ]
+    return sides[0] if len(sides) == 1 else sides[0].union(sides[1])
+
+
 def _bias(operation: Any, inputs: Inputs, static: Static) -> Dependence:
     """A bias lies along the channels; Keras adds whole maps of one item this way too."""
     value, bias = inputs
@@ -109,6 +124,7 @@ _HANDLERS: dict[str, Handler] = {
     "IdentityN": _identity_each,
     "BiasAdd": _bias,
     "Mul": _multiplication,
+    **dict.fromkeys(("Select", "SelectV2"), _selection),
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _normalisation),
     **WINDOWS,
     **REARRANGING,

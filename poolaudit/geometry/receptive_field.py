@@ -94,9 +94,33 @@ def _field(
         output_shape=value.shape,
         fields=tuple(fields),
         before=() if source is None else tuple(_narrow(source, number, axis) for axis in model_input.spatial),
+        live=_live(source, analysis.channels_first) if kind == "convolution" and source is not None else (),
         channels_first=analysis.channels_first,
         doubt=value.doubt,
     )
+
+
+def _live(source: Dependence, channels_first: bool) -> tuple[int, ...]:
+    """Cells of each spatial axis of a map that any way leads to."""
+    spatial = range(2, len(source.axes)) if channels_first else range(1, len(source.axes) - 1)
+    found = []
+    for axis in spatial:
+        atoms = source.axes[axis]
+        filled = np.zeros(source.shape[axis], bool)
+        for term in source.terms:
+            alive = np.ones(source.shape[axis], bool)
+            for part in term.all_parts:
+                own = tuple(atom for atom in part.atoms if atom in atoms)
+                if own:
+                    sizes = [source.sizes[atom] for atom in part.atoms]
+                    gone = tuple(place for place, atom in enumerate(part.atoms) if atom not in atoms)
+                    rows = np.asarray(part.runs.filled.reshape(sizes).any(axis=gone))
+                    rows = rows.transpose([own.index(atom) for atom in atoms if atom in own])
+                    shape = [source.sizes[atom] if atom in own else 1 for atom in atoms]
+                    alive &= np.broadcast_to(rows.reshape(shape), [source.sizes[a] for a in atoms]).ravel()
+            filled |= alive
+        found.append(int(filled.sum()))
+    return tuple(found)
 
 
 def _widest(value: Dependence, number: int, axis: int) -> int:

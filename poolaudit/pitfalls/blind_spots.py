@@ -25,8 +25,10 @@ def every_input_cell_counts(evidence: Evidence, policy: Policy) -> Judgement:
     How: The dependence of every map on the input is followed exactly through the model's graph: windows, strides,
         padding, cropping, branches. Cells from which no way leads to any output are blind. The audit overwrites them
         in real items and checks that the model's output stays the same to the last bit, and that neighbours change
-        it. Major where the blind cells hold 5 % or more of the test items' variance, or without test items are 10 %
-        or more of the cells; minor below.
+        it. Of the other cells it asks the model for a gradient, and overwrites those that show none: cells that never
+        change the output though a way leads from them (weights of 0, a mask in an attention, dead units) leave the
+        check undecided. Major where the blind cells hold 5 % or more of the test items' variance, or without test items
+        are 10 % or more of the cells; minor below.
     Do: Pad so that windows end with the map (padding="same", or ZeroPadding before a VALID pool), choose input sizes
         that the strides divide, and keep strides no larger than windows.
     False alarm: A blind frame that never holds anything, because the data are framed that way.
@@ -37,17 +39,7 @@ def every_input_cell_counts(evidence: Evidence, policy: Policy) -> Judgement:
     guilty = [entry for entry in geometry.coverage if entry.blind or entry.blind_channels]
     facts = tuple(_fact(entry) for entry in geometry.coverage)
     if not guilty:
-        doubt = next((entry.doubt for entry in geometry.coverage if entry.doubt), None)
-        if doubt is not None:
-            return Judgement(
-                Outcome.UNDECIDED,
-                f"No blind cell was found, but parts of the graph could not be followed and were taken to read "
-                f"everything: {doubt}.",
-                facts,
-                "A model whose operations can be followed, or a look at this part by hand.",
-                Severity.MINOR,
-            )
-        return Judgement(Outcome.PASSED, "From every input cell a way leads to the output.", facts)
+        return _none_blind(geometry, facts)
     worst = max(guilty, key=lambda entry: entry.blind)
     refuted = [e for e in guilty if e.proof is not None and e.proof.unchanged < e.proof.items and _is_large(e)]
     if refuted:
@@ -65,6 +57,42 @@ def every_input_cell_counts(evidence: Evidence, policy: Policy) -> Judgement:
         facts,
         "A model in which windows and strides leave no cell out.",
         None if serious else Severity.MINOR,
+    )
+
+
+def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgement:
+    silent = [entry for entry in geometry.coverage if entry.answers is not None and entry.answers.silent]
+    if silent:
+        worst = max(silent, key=lambda entry: entry.answers.silent if entry.answers is not None else 0)
+        proof = worst.answers
+        assert proof is not None
+        serious = proof.silent / worst.cells >= _SERIOUS_SHARE
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"A way leads from every input cell to the output, but {proof.silent:,} of {worst.cells:,} cells "
+            f"({percent(proof.silent / worst.cells)}) showed no gradient and changed nothing when overwritten in "
+            f"{proof.items} items: {'; '.join(proof.silent_where)}.",
+            facts,
+            "A look at what stands between these cells and the output: a constant mask, weights of 0, dead units.",
+            None if serious else Severity.MINOR,
+        )
+    doubt = next((entry.doubt for entry in geometry.coverage if entry.doubt), None)
+    if doubt is None:
+        return Judgement(Outcome.PASSED, "From every input cell a way leads to the output.", facts)
+    if all(entry.answers is not None and not entry.answers.unsettled for entry in geometry.coverage):
+        return Judgement(
+            Outcome.PASSED,
+            "Every input cell can change the output: parts of the graph could not be followed, and the model itself "
+            "answered to each cell.",
+            (*facts, Fact("Not followed", doubt)),
+        )
+    return Judgement(
+        Outcome.UNDECIDED,
+        f"No blind cell was found, but parts of the graph could not be followed and were taken to read everything: "
+        f"{doubt}.",
+        facts,
+        "A model whose operations can be followed, or a look at this part by hand.",
+        Severity.MINOR,
     )
 
 

@@ -35,9 +35,7 @@ def convolutions_still_see_more(evidence: Evidence, policy: Policy) -> Judgement
     idle = [layer for layer in counted if _sees_all(layer, geometry.input_sizes)]
     facts = (Fact("Input", " × ".join(str(size) for size in geometry.input_sizes)), *_fields(idle))
     if not idle:
-        return Judgement(
-            Outcome.PASSED, f"Each of the {len(counted)} convolutions sees more than the one before.", facts
-        )
+        return Judgement(Outcome.PASSED, "Every convolution sees more than the one before it.", facts)
     return Judgement(
         Outcome.FAILED,
         f"{len(idle)} of {len(counted)} convolutions run on maps whose cells see the whole input already, from "
@@ -49,12 +47,13 @@ def convolutions_still_see_more(evidence: Evidence, policy: Policy) -> Judgement
 
 @detector("PA306", Severity.MINOR)
 def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -> Judgement:
-    """The smallest feature that matters spans at least one step of the last map.
+    """The smallest feature that matters spans at least one step of the coarsest map that it has to pass.
 
-    Why: A feature smaller than the step between two cells of the last map shares its cell with its surroundings.
+    Why: A feature smaller than the step between two cells of a map shares its cell with its surroundings.
         Pooling then weighs it against them, and where it lies decides whether it is found.
-    How: The effective stride before the head against the size of the smallest feature: `--feature-size`, or the fifth
-        percentile of the feature sizes in the test data.
+    How: The largest effective stride on the way to the output, on the way through the graph where that is least,
+        against the size of the smallest feature: `--feature-size`, or the fifth percentile of the feature sizes in the
+        test data. Upsampling brings nothing back; a skip connection from an earlier map does.
     Do: Take out or weaken a downsampling step, take the head's input from an earlier map, or feed larger inputs.
     False alarm: Features that are easy to tell at any size; recall by feature size (PA310) measures it.
     """
@@ -65,30 +64,35 @@ def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -
         return Judgement(
             Outcome.SKIPPED, "The size of the smallest feature that matters is not known; name it with --feature-size."
         )
-    last = next((layer for layer in geometry.layers if layer.name == geometry.last_map), None)
-    steps = [] if last is None else [field.stride for field in last.fields if field.stride is not None]
-    if last is None or not steps:
-        return Judgement(Outcome.SKIPPED, "The model has no last map with a constant step along the input's axes.")
-    step, size = max(steps), geometry.feature_size
-    fields = [field.size for field in last.fields if field.size is not None]
+    if not geometry.bottleneck:
+        return Judgement(Outcome.SKIPPED, "The model has no map with a step along the input's axes.")
+    step, size = max(geometry.bottleneck), geometry.feature_size
     facts = (
         Fact("Smallest feature", f"{size:g} cells, {geometry.feature_size_source}"),
-        Fact("Effective stride before the head", f"{step:g} cells, at {last.name!r}"),
-        Fact("Receptive field there", " × ".join(str(field) for field in fields) or "not known"),
+        Fact("Coarsest map on every way", f"one cell for every {step:g} input cells{_first_at(geometry, step)}"),
     )
     if step > size:
         return Judgement(
             Outcome.FAILED,
-            f"The network's last map has one cell for every {step:g} input cells, and the smallest feature that "
-            f"matters spans {size:g}.",
+            f"Every way to the output passes a map with one cell for every {step:g} input cells"
+            f"{_first_at(geometry, step)}, and the smallest feature that matters spans {size:g}.",
             facts,
-            f"A total downsampling of at most {math.floor(size)} before the head.",
+            f"A total downsampling of at most {max(1, math.floor(size))} on some way to the output.",
         )
     return Judgement(
         Outcome.PASSED,
-        f"The smallest feature that matters ({size:g} cells) spans at least one step of the last map ({step:g} cells).",
+        f"The smallest feature that matters ({size:g} cells) spans at least one step of the coarsest map ({step:g} "
+        f"{'cell' if step == 1 else 'cells'}).",
         facts,
     )
+
+
+def _first_at(geometry: GeometryEvidence, step: float) -> str:
+    """The first layer with this step, in words."""
+    for layer in geometry.layers:
+        if any(field.stride is not None and field.stride >= step > 1 for field in layer.fields):
+            return f", from {layer.name!r} on"
+    return ""
 
 
 @detector("PA308", Severity.INFO)

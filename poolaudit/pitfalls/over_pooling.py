@@ -221,16 +221,14 @@ def _static(evidence: Evidence, *, recovers: bool) -> tuple[Fact, ...]:
     geometry = evidence.geometry
     if geometry is None or geometry.feature_size is None:
         return ()
-    last = next((layer for layer in geometry.layers if layer.name == geometry.last_map), None)
-    strides = [field.stride for field in last.fields if field.stride is not None] if last is not None else []
-    if not strides:
+    if not geometry.bottleneck:
         return ()
-    skips = max(strides) > geometry.feature_size
-    agreement = "agrees" if skips == recovers else "disagrees"
+    step = max(geometry.bottleneck)
+    agreement = "agrees" if (step > geometry.feature_size) == recovers else "disagrees"
     return (
         Fact(
             "Geometry",
-            f"{agreement}: the smallest feature measures {geometry.feature_size:g} cells and the last map steps by "
-            f"{max(strides):g}",
+            f"{agreement}: the smallest feature measures {geometry.feature_size:g} cells and the coarsest map on every "
+            f"way has one cell for every {step:g}",
         ),
     )

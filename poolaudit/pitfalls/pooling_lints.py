@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from poolaudit.evidence.geometry import GeometryEvidence, LayerField, PoolingSite
 from poolaudit.findings import Fact
@@ -33,9 +34,7 @@ def every_pool_does_something(evidence: Evidence, policy: Policy) -> Judgement:
         return Judgement(Outcome.SKIPPED, "No pooling site was found, so there is none to judge.")
     idle = [site for site in geometry.sites if _does_nothing(site)]
     if not idle:
-        return Judgement(
-            Outcome.PASSED, f"None of the {len(geometry.sites)} pooling sites passes its input on as it is."
-        )
+        return Judgement(Outcome.PASSED, "No pooling site passes its input on as it is.")
     return Judgement(
         Outcome.FAILED,
         f"{len(idle)} of {len(geometry.sites)} pooling sites pass on what they get: {_named([s.name for s in idle])}.",
@@ -53,7 +52,8 @@ def no_convolution_on_one_cell(evidence: Evidence, policy: Policy) -> Judgement:
 
     Why: Where pooling has left one cell before the last convolution, the outer taps of every later window read
         padding only: weights are trained, stored and computed that can never see anything.
-    How: Input sizes of every convolution whose window spans more than one cell.
+    How: Input sizes of every convolution whose window spans more than one cell; cells that only hold padding are left
+        out.
     Do: Pool less before these layers, or make them 1x1.
     False alarm: A network built for any input size, run here on a small one.
     """
@@ -64,7 +64,7 @@ def no_convolution_on_one_cell(evidence: Evidence, policy: Policy) -> Judgement:
     lost = [
         layer
         for layer in convolutions(geometry)
-        if "Transpose" not in layer.layer and _map_of(layer) and all(size == 1 for size in _map_of(layer))
+        if "Transpose" not in layer.layer and layer.live and all(size <= 1 for size in layer.live)
     ]
     if not lost:
         return Judgement(Outcome.PASSED, "Every convolution with a window has a map of more than one cell before it.")
@@ -114,7 +114,8 @@ def averages_leave_padding_out(evidence: Evidence, policy: Policy) -> Judgement:
     How: Average pools whose input comes straight from a padding operation. Padding inside the pool itself
         (padding="same") is left out of the average by TensorFlow and is not meant.
     Do: Let the pool pad (padding="same"), or pad by reflection.
-    False alarm: The padded border is cut off again later.
+    False alarm: The padded border is cut off again later. A global average is not meant: zeros around the map scale
+        all of it alike.
     """
     geometry = evidence.geometry
     if geometry is None or geometry.fields_reason is not None:
@@ -151,6 +152,8 @@ def _does_nothing(site: PoolingSite) -> bool:
         # Axis by axis: a single cell is the maximum and the average of itself, whatever the window.
         return all(n == 1 or (k == 1 and s == 1) for n, k, s in zip(spatial, window, strides, strict=True))
     spatial = _spatial(site)
+    if site.kind.startswith("adaptive") and spatial is not None and None not in spatial:
+        return spatial == _spatial(replace(site, input_shape=site.output_shape))
     return site.kind != "custom" and spatial is not None and all(size == 1 for size in spatial)
 
 

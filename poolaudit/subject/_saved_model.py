@@ -154,7 +154,7 @@ def _no_saved_model(path: Path) -> InvalidInputError:
             "Save the model with model.save('model.keras')",
         )
     return InvalidInputError(
-        f"{path.name} is a folder without saved_model.pb",
+        f"{path.resolve().name or path} is a folder without saved_model.pb",
         "a SavedModel folder, a .keras file, an .h5 or .hdf5 file, or package.module:function",
         "Give the folder that model.export(...) wrote",
     )

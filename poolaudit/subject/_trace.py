@@ -43,12 +43,14 @@ class Trace:
         root: The call of the model itself; None for a SavedModel, whose layers are gone.
         outputs: Output tensors of the graph.
         owner: Keeps the traced function, and so its graphs, alive.
+        run: Runs the graph on one tensor for each input, in order; gives the flat list of output tensors.
     """
 
     graph: Any
     root: Call | None
     outputs: tuple[Any, ...]
     owner: Any
+    run: Callable[[Sequence[Any]], list[Any]]
 
 
 def trace(loaded: LoadedModel, shapes: Sequence[Sequence[int]] | None = None) -> Trace:
@@ -62,14 +64,23 @@ def trace(loaded: LoadedModel, shapes: Sequence[Sequence[int]] | None = None) ->
 
     if loaded.signature is not None:
         function = loaded.signature.function
-        return Trace(function.graph, None, tuple(function.graph.outputs), function)
+        names = [name for name, _, _ in loaded.signature.inputs]
+
+        def serve(tensors: Sequence[Any]) -> list[Any]:
+            return list(tf.nest.flatten(function(**dict(zip(names, tensors, strict=True)))))
+
+        return Trace(function.graph, None, tuple(function.graph.outputs), function, serve)
     model = loaded.keras_model
     signature = _signature(model, loaded) if shapes is None else _fixed_signature(model, loaded, shapes)
     calls: list[Call] = []
     with _recorded(model, calls), quiet_keras():
         function = tf.function(lambda x: model(x, training=False), autograph=False)
         concrete = function.get_concrete_function(signature)
-    return Trace(concrete.graph, calls[0], tuple(concrete.graph.outputs), (function, concrete))
+
+    def run(tensors: Sequence[Any]) -> list[Any]:
+        return list(tf.nest.flatten(concrete(tf.nest.pack_sequence_as(signature, list(tensors)))))
+
+    return Trace(concrete.graph, calls[0], tuple(concrete.graph.outputs), (function, concrete), run)
 
 
 def _signature(model: Any, loaded: LoadedModel) -> Any:

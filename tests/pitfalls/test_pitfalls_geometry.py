@@ -13,6 +13,7 @@ from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.geometry import (
     BlindProof,
     GeometryEvidence,
+    ReachProof,
     RecallBySize,
     ShiftedRecall,
     ShiftEvidence,
@@ -161,9 +162,13 @@ def test_a_model_that_contradicts_the_graph_is_no_finding_against_it() -> None:
 def test_no_blind_cell_in_a_graph_not_wholly_followed_is_undecided() -> None:
     geometry = inspect_pooling(networks.nothing_dropped())
     doubted = replace(geometry.coverage[0], doubt="Part 'x' of the graph runs Unheard, which is not followed")
-    finding = found("PA301", replace(geometry, coverage=(doubted,)))
+    not_asked = replace(doubted, answers=None)
+    finding = found("PA301", replace(geometry, coverage=(not_asked,)))
     assert (finding.outcome, finding.severity) == (Outcome.UNDECIDED, Severity.MINOR)
     assert "Unheard" in finding.summary
+    only_in_groups = replace(doubted, answers=ReachProof(8, 0, (), unsettled=5))
+    assert found("PA301", replace(geometry, coverage=(only_in_groups,))).outcome is Outcome.UNDECIDED
+    assert found("PA301", replace(geometry, coverage=(doubted,))).outcome is Outcome.PASSED
 
 
 def test_idle_global_pools_count_and_kernels_weigh_less_than_pools() -> None:

@@ -112,7 +112,16 @@ def _coverage_table(coverage: tuple[InputCoverage, ...]) -> Table:
         "What of the input reaches the output",
         "A blind cell has no way to any output. Border against centre: how many places of the last map the cells at "
         "the ends of an axis reach, as a share of what the centre reaches.",
-        ("Input", "Cells", "Blind", "Where", "Channels never read", "Border against centre", "Proved by overwriting"),
+        (
+            "Input",
+            "Cells",
+            "Blind",
+            "Where",
+            "Channels never read",
+            "Border against centre",
+            "Proved by overwriting",
+            "Other cells, asked of the model",
+        ),
         tuple(
             (
                 entry.name,
@@ -122,10 +131,20 @@ def _coverage_table(coverage: tuple[InputCoverage, ...]) -> Table:
                 ", ".join(str(channel) for channel in entry.blind_channels) or "none",
                 entry.not_counted or "" if entry.border is None else percent(entry.border),
                 _proof(entry),
+                _answers(entry),
             )
             for entry in coverage
         ),
     )
+
+
+def _answers(entry: InputCoverage) -> str:
+    if entry.answers is None:
+        return "not known: the output answered to nothing that was tried, or the model could not be run"
+    silent = entry.answers.silent
+    if silent == 0:
+        return "all answered"
+    return f"{silent:,} never changed the output: {'; '.join(entry.answers.silent_where)}"
 
 
 def _proof(entry: InputCoverage) -> str:
