@@ -105,8 +105,8 @@ class Ledger:
                 never_learns=pairing.never_learns,
                 reason=self._why_no_difference(name, standing),
             )
-        low, high = found.limits(standing.level)
-        beyond_low, beyond_high = found.limits(standing.margin_level)
+        low, high = _possible(found.limits(standing.level))
+        beyond_low, beyond_high = _possible(found.limits(standing.margin_level))
         seeds_more = items_more = None
         reason = ""
         if standing.decision == UNDECIDED:
@@ -140,6 +140,11 @@ class Ledger:
 
     def _learning_level(self) -> float:
         return holm_levels(len(self.names), 0, self.rules.error)
+
+
+def _possible(limits: tuple[float, float]) -> tuple[float, float]:
+    """Cut to what a difference of two shares can be; every primary metric is a share."""
+    return max(-1.0, limits[0]), min(1.0, limits[1])
 
 
 def primary_metric(has_validation: bool, classes: Sequence[int], most_classes: int) -> str:

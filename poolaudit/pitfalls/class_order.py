@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from poolaudit.evidence.evaluation import EvaluationEvidence
-from poolaudit.evidence.wording import percent
+from poolaudit.evidence.wording import percent, with_interval
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -47,7 +47,9 @@ def classes_are_in_the_models_order(evidence: Evidence, policy: Policy) -> Judge
         looks useless, and every metric of the audit describes the mix-up.
     How: The predicted classes are renamed in the way that fits the true ones best (assignment on the shares of the
         confusion matrix, so that frequent classes do not decide). If that lifts the mean recall by 30 points or more,
-        to 70 % or more, the order is wrong. Classes with fewer than 5 test items leave it undecided.
+        to 70 % or more, the order is wrong. Classes with fewer than 5 test items leave it undecided. With two classes,
+        scores whose ROC AUC lies below 30 % with its whole interval tell the same, even where one class is predicted
+        throughout.
     Do: Pass the class names in the order of the model's outputs (`--classes`), and check the sign of a single score.
     False alarm: A model trained on swapped labels: then the labels of the training data are wrong, not the order.
     """
@@ -55,6 +57,9 @@ def classes_are_in_the_models_order(evidence: Evidence, policy: Policy) -> Judge
         return not_evaluated()
     order = other_order(evidence.evaluation)
     names = evidence.evaluation.class_names
+    backwards = _backwards(evidence.evaluation)
+    if backwards is not None and (order is None or not order.tells):
+        return backwards
     if order is None or not order.tells:
         return Judgement(Outcome.PASSED, "No renaming of the classes would make the model markedly better.")
     moved = [(names[p], names[t]) for p, t in enumerate(order.truth_of) if p != t]
@@ -73,6 +78,30 @@ def classes_are_in_the_models_order(evidence: Evidence, policy: Policy) -> Judge
         facts,
         "The same audit with the classes in the model's order.",
         None if enough else Severity.MAJOR,
+    )
+
+
+def order_is_wrong(evaluation: EvaluationEvidence) -> bool:
+    """Whether PA211 has something against the order of the classes."""
+    order = other_order(evaluation)
+    return (order is not None and order.tells) or _backwards(evaluation) is not None
+
+
+def _backwards(evaluation: EvaluationEvidence) -> Judgement | None:
+    """Two classes whose scores rank them well, but the other way round."""
+    if len(evaluation.class_names) != 2:
+        return None
+    metrics = min(evaluation.per_class, key=lambda m: m.roc_auc.high if m.roc_auc.high is not None else 1.0)
+    auc = metrics.roc_auc
+    if auc.value is None or auc.high is None or auc.high > 1.0 - _GOOD_AFTERWARDS:
+        return None
+    first, second = evaluation.class_names
+    return Judgement(
+        Outcome.FAILED,
+        f"The two classes are in another order than the model's: its scores rank {first!r} and {second!r} backwards "
+        f"(ROC AUC {percent(auc.value)}; with the classes exchanged {percent(1.0 - auc.value)}).",
+        (Fact(f"ROC AUC of {metrics.name!r}", with_interval(auc)),),
+        "The same audit with the classes in the model's order (`--classes`).",
     )
 
 

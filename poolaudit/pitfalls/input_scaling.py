@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
-from poolaudit.pitfalls.class_order import other_order
+from poolaudit.pitfalls.class_order import order_is_wrong
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
@@ -31,8 +31,7 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
     if evidence.evaluation is None or evidence.evaluation.input_scaling is None:
         return Judgement(Outcome.SKIPPED, "The model itself was not run, so the scaling of its inputs is not known.")
     scaling = evidence.evaluation.input_scaling
-    order = other_order(evidence.evaluation)
-    if order is not None and order.tells:
+    if order_is_wrong(evidence.evaluation):
         return Judgement(
             Outcome.SKIPPED,
             "The classes seem to be in another order than the model's (PA211); until that is cured, no scaling can be "

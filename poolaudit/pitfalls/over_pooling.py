@@ -168,7 +168,7 @@ def _gain_shown(arm: ArmEvidence, policy: Policy) -> tuple[str, str]:
     low, high = comparison.beyond_low, comparison.beyond_high
     if low > policy.smallest_effect:
         return PROVEN, ""
-    words = f"the corrected interval of the gain is {low:+.3f} to {high:+.3f}"
+    words = f"the interval that would show a gain above {policy.smallest_effect:g} is {low:+.3f} to {high:+.3f}"
     if comparison.decision == "equivalent":
         return REFUTED, "it is equivalent to the baseline"
     if comparison.decision == "worse":

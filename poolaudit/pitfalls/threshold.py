@@ -102,7 +102,8 @@ def scores_rank_the_class_high_enough(evidence: Evidence, policy: Policy) -> Jud
         scores: pooling, capacity, data or labels lost it, and no threshold brings it back.
     How: As for PA208; if recall at the demanded precision stays below `good_recall` with its whole interval, and no
         threshold reaches both demands even on the test items themselves, the ranking is to blame. Average precision
-        stands beside it.
+        stands beside it. Scores that rank backwards (ROC AUC below 50 % with its whole interval) fail whatever the
+        recall: where nearly everything is called the class, its recall says nothing.
     Do: Look upstream: over-pooling (PA3xx), wrongly scaled inputs (PA210), too little or mislabelled training data.
     False alarm: The demanded precision is higher than the task needs; lower `good_precision`.
     """
@@ -116,6 +117,10 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
     classes = judged_classes(evaluation)
     judged = judge_rates(recalls(classes), policy.good_recall)
     suspects = {rate.class_name for rate in judged.below + judged.open}
+    if not blame_threshold:
+        ranked = _badly_ranked(classes, suspects)
+        if ranked is not None:
+            return ranked
     if not suspects:
         return Judgement(Outcome.PASSED, "Recall is good at the shipped operating point: nothing is lost.")
     below = {rate.class_name for rate in judged.below}
@@ -155,6 +160,34 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
     )
 
 
+def _badly_ranked(classes: tuple[ClassMetrics, ...], suspects: set[str]) -> Judgement | None:
+    """Scores that run backwards; and where recall is good, scores that are not shown to tell anything."""
+    for metrics in classes:
+        auc = metrics.roc_auc
+        facts = (
+            Fact("ROC AUC", with_interval(auc)),
+            Fact("Average precision", with_interval(metrics.average_precision)),
+            Fact(f"Recall of {metrics.name!r} as shipped", with_interval(metrics.recall)),
+        )
+        if auc.high is not None and auc.high < 0.5:
+            return Judgement(
+                Outcome.FAILED,
+                f"The scores rank {metrics.name!r} backwards (ROC AUC {percent(auc.value)}, a coin has 50 %): high "
+                "scores mean the other class.",
+                facts,
+                "Scores with the other sign, or the classes in the other order.",
+            )
+        if metrics.name not in suspects and auc.low is not None and auc.low <= 0.5:
+            return Judgement(
+                Outcome.UNDECIDED,
+                f"Recall of {metrics.name!r} is good, but its scores are not shown to rank better than a coin (ROC AUC "
+                f"{percent(auc.value)}): the recall may come from calling nearly everything {metrics.name!r}.",
+                facts,
+                f"More test items, or scores that tell {metrics.name!r} from the others.",
+            )
+    return None
+
+
 def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
     name = loss.metrics.name
     if blame_threshold:
@@ -168,15 +201,6 @@ def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
             "A threshold chosen on validation data and confirmed on the test split.",
         )
     assert loss.at_most is not None
-    auc = loss.metrics.roc_auc
-    if auc.high is not None and auc.high < 0.5:
-        return Judgement(
-            Outcome.FAILED,
-            f"The scores rank {name!r} backwards (ROC AUC {percent(auc.value)}, a coin has 50 %): high scores mean the "
-            "other class.",
-            (*loss.facts(), Fact("ROC AUC", with_interval(auc))),
-            "Scores with the other sign, or the classes in the other order.",
-        )
     return Judgement(
         Outcome.FAILED,
         f"No threshold helps: at a precision of {percent(loss.at_most.wanted_precision)} the scores of {name!r} reach "

@@ -182,3 +182,9 @@ def test_a_comparison_without_pairs_is_undecided() -> None:
     finding = found("PA350", ablation(given))
     assert finding.outcome is Outcome.UNDECIDED
     assert "fewer than 3 pairs" in finding.summary
+
+
+def test_a_shipped_model_far_below_its_own_architecture_is_no_reference() -> None:
+    finding = found("PA505", shipped(0.05))
+    assert finding.outcome is Outcome.FAILED
+    assert "worse than its own architecture" in finding.summary

@@ -304,3 +304,25 @@ def test_scores_that_rank_backwards_are_told_from_scores_that_say_nothing() -> N
     _, _, findings = concluded(evidence(backwards, "fraud"))
     assert findings["PA209"].outcome is Outcome.FAILED
     assert "backwards" in findings["PA209"].summary
+    assert findings["PA211"].outcome is Outcome.FAILED
+
+
+def test_exchanged_classes_are_found_where_one_class_is_predicted_throughout() -> None:
+    """Recall of 100 % from calling everything fraud must not speak for scores that rank it last."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat([1, 0], [54, 543])
+    scores = np.where(truth == 1, rng.uniform(0.5, 0.7, 597), rng.uniform(0.6, 1, 597))
+    verdict, _, findings = concluded(evidence(from_scores(scores, truth), "fraud"))
+    assert verdict is Verdict.NOT_READY
+    assert findings["PA204"].outcome is Outcome.PASSED
+    assert findings["PA209"].outcome is Outcome.FAILED
+    assert findings["PA211"].outcome is Outcome.FAILED
+
+
+def test_recall_from_scores_that_say_nothing_is_not_taken_for_ranking() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([1, 0], [60, 240])
+    _, _, findings = concluded(evidence(from_scores(rng.uniform(0.5, 1, 300), truth), "fraud"))
+    assert findings["PA204"].outcome is Outcome.PASSED
+    assert findings["PA209"].outcome is Outcome.UNDECIDED
+    assert findings["PA211"].outcome is Outcome.PASSED
