@@ -182,7 +182,8 @@ def dose(ablation: AblationEvidence) -> Chart | None:
         return None
     import altair as alt
 
-    x = alt.X("dose:Q", title="Total downsampling", scale=alt.Scale(type="log", base=2))
+    axis = alt.Axis(values=sorted({row["dose"] for row in rows}))
+    x = alt.X("dose:Q", title="Total downsampling", scale=alt.Scale(type="log", base=2), axis=axis)
     base = alt.Chart(alt.InlineData(values=rows)).encode(x=x)
     bars = base.mark_rule(color=BLUE).encode(y=alt.Y("low:Q", title="Change"), y2="high:Q")
     marks = base.mark_point(filled=True, size=60, color=BLUE, opacity=1).encode(y=alt.Y("value:Q", title="Change"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
 from poolaudit.report.blocks import Note, Section, Table, draw_all, estimate_cell
 from poolaudit.report.charts import ablation as charts
@@ -56,12 +58,14 @@ def _statements(ablation: AblationEvidence) -> tuple[str, ...]:
 def _variants(ablation: AblationEvidence) -> Table:
     trained = ablation.depth == "retrained"
     columns = ["Variant"]
-    columns += ["Decision", "Change of recall at matched precision", "Average precision", "Recall as shipped"]
+    columns += ["Decision", "Recall at matched precision", "Average precision", "Recall as shipped"]
     columns += ["Precision", "Seeds learned", "Total downsampling", "Parameters", "FLOPs", "Latency"]
-    rows = [_row(arm, trained) for arm in (ablation.baseline, *ablation.arms) if not arm.unavailable]
+    own = _own_values(ablation)
+    rows = [_row(arm, trained, own) for arm in (ablation.baseline, *ablation.arms) if not arm.unavailable]
     return Table(
         "Variants",
-        "Changes against the baseline with 95 % intervals; the decision is corrected for all comparisons."
+        "The baseline's row holds its own means over the seeds that learned, all others their changes against it with "
+        "95 % intervals; the decision is corrected for all comparisons."
         if trained
         else "Changes against the model as shipped, with its own weights.",
         tuple(columns),
@@ -69,12 +73,22 @@ def _variants(ablation: AblationEvidence) -> Table:
     )
 
 
-def _row(arm: ArmEvidence, trained: bool) -> tuple[str, ...]:
+def _own_values(ablation: AblationEvidence) -> dict[str, str]:
+    """The baseline's metrics; as shipped where nothing was trained."""
+    trials = [dict(t.metrics) for t in ablation.trials if t.arm == "baseline" and t.state == "learned"]
+    values = {}
+    for metric in ("recall_at_matched_precision", "average_precision", "recall", "precision"):
+        known = [value for trial in trials or [dict(ablation.shipped)] if (value := trial.get(metric)) is not None]
+        values[metric] = f"{statistics.fmean(known):.3f}" if known else ""
+    return values
+
+
+def _row(arm: ArmEvidence, trained: bool, own: dict[str, str]) -> tuple[str, ...]:
     effects = {e.metric: e for e in (arm.effects if trained else arm.recalibrated or arm.swap)}
 
     def cell(metric: str) -> str:
         if arm.name == "baseline":
-            return ""
+            return own[metric]
         return estimate_cell(effects[metric].estimate, as_percent=False) if metric in effects else "not measured"
 
     comparison = arm.comparison
