@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from poolaudit.conformance.exports import EXPORTS_DOC, EXPORTS_PROPERTY, check_exports
+from poolaudit.conformance.property import all_properties
 from poolaudit.conformance.sites import SITE_PROPERTIES, WHOLE, check_model_sites
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.findings import CheckDoc
@@ -54,6 +55,13 @@ def check_model(
 def model_check_docs() -> tuple[CheckDoc, ...]:
     """Documentation of the checks that only a model audit has, PA115 to PA119."""
     return (*(entry.doc for entry in SITE_PROPERTIES), EXPORTS_DOC)
+
+
+def property_titles() -> dict[str, str]:
+    """What each property says of a layer, in one sentence, by its name."""
+    titles = {entry.name: entry.doc.title for entry in all_properties()}
+    titles |= {name: SITE_PROPERTIES.get(name).doc.title for name in SITE_PROPERTIES.names()}
+    return {**titles, EXPORTS_PROPERTY: EXPORTS_DOC.title}
 
 
 def model_property_names() -> tuple[str, ...]:

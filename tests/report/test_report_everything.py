@@ -15,6 +15,8 @@ from browsing import browser, complaints, needs_browser, requests_made
 from report_examples import HOSTILE, Document, result_of, scored
 
 from poolaudit.audit import AuditPlan, run_audit
+from poolaudit.audit.leaks import find_leaks
+from poolaudit.evidence.ablation import TrialRow
 from poolaudit.evidence.conformance import Counterexample, PropertyResult
 from poolaudit.outcomes import Outcome
 from poolaudit.report.blocks import Problem
@@ -126,14 +128,38 @@ def test_a_whole_report_is_small(whole: AuditResult) -> None:
     assert len(render_html(whole).encode()) < 500_000
 
 
-def test_a_report_of_two_hundred_classes_and_many_layers_is_small(whole: AuditResult) -> None:
+def test_a_report_of_two_hundred_classes_fifty_trials_a_thousand_leaks_and_many_layers_is_small(
+    whole: AuditResult,
+) -> None:
     large = result_of(from_confusion(diagonal(200, 10, 0.8)))
     entry = (whole.evidence.conformance or ())[0]
     layers = tuple(
         dataclasses.replace(entry, layer=f"layer_{i}", property=f"property_{j}") for i in range(30) for j in range(20)
     )
-    evidence = dataclasses.replace(whole.evidence, evaluation=large.evidence.evaluation, conformance=layers)
-    assert len(render_html(dataclasses.replace(whole, evidence=evidence)).encode()) < 1_500_000
+    metrics = (("recall_at_matched_precision", 0.8), ("average_precision", 0.9), ("recall", 0.7), ("precision", 0.9))
+    ablation = whole.evidence.ablation
+    assert ablation is not None
+    trials = tuple(
+        TrialRow(arm, seed, "learned", "", 30.0, metrics)
+        for arm in ("baseline", *(variant.name for variant in ablation.arms[:4]))
+        for seed in range(10)
+    )
+    rng = np.random.default_rng(0)
+    pictures = rng.random((1_000, 16, 16, 1)).astype(np.float32)
+    labels = np.arange(1_000) % 200
+    leaks = find_leaks((pictures, labels), (pictures, labels)).evidence.leakage
+    assert leaks is not None
+    assert leaks.test_items_leaked == 1_000
+    evidence = dataclasses.replace(
+        whole.evidence,
+        evaluation=large.evidence.evaluation,
+        conformance=layers,
+        ablation=dataclasses.replace(ablation, trials=trials),
+        leakage=leaks,
+    )
+    page = render_html(dataclasses.replace(whole, evidence=evidence))
+    assert len(page.encode()) < 1_500_000
+    print(f"{len(page.encode()):,} bytes")
 
 
 @pytest.mark.slow

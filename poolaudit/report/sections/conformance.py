@@ -40,16 +40,21 @@ def _matrices(results: tuple[PropertyResult, ...]) -> tuple[Table, ...]:
     cells: dict[tuple[str, str], list[PropertyResult]] = {}
     for r in results:
         cells.setdefault((r.layer, r.property), []).append(r)
+    from poolaudit.conformance.model import property_titles
+
+    titles = property_titles()
     tables = []
     for start in range(0, len(layers), _COLUMNS):
         shown = layers[start : start + _COLUMNS]
-        rows = tuple((name, *(_worst(cells.get((layer, name), [])) for layer in shown)) for name in names)
+        rows = tuple(
+            (titles.get(name, ""), name, *(_worst(cells.get((layer, name), [])) for layer in shown)) for name in names
+        )
         part = "" if len(layers) <= _COLUMNS else f", layers {start + 1} to {start + len(shown)} of {len(layers)}"
         tables.append(
             Table(
                 f"Layers against properties{part}",
                 "The worst outcome over all modes and dtypes. Empty: the property says nothing about such a layer.",
-                ("Property", *shown),
+                ("What holds", "Property", *shown),
                 rows,
                 "matrix",
             )
