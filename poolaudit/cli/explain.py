@@ -27,7 +27,7 @@ def _explain(
 
     detectors = all_detectors()
     if code is None:
-        docs = sorted((*(detector.doc for detector in detectors), *_property_docs()), key=lambda doc: doc.code)
+        docs = sorted((*(detector.doc for detector in detectors), *property_docs()), key=lambda doc: doc.code)
         typer.echo(
             json.dumps([asdict(doc) for doc in docs], indent=1)
             if as_json
@@ -35,7 +35,7 @@ def _explain(
         )
         return 0
     wanted = code.strip().upper()
-    properties = {} if wanted in detectors else {doc.code: doc for doc in _property_docs()}
+    properties = {} if wanted in detectors else {doc.code: doc for doc in property_docs()}
     # An unknown code is looked up among the detectors, whose message names the closest one.
     doc = properties[wanted] if wanted in properties else detectors.get(wanted).doc
     severity = (
@@ -56,7 +56,8 @@ def _explain(
     return 0
 
 
-def _property_docs() -> list[CheckDoc]:
+def property_docs() -> list[CheckDoc]:
+    """Documentation of every property of layers, those that only a model audit has included."""
     from poolaudit.conformance import all_properties
     from poolaudit.conformance.model import model_check_docs
 

@@ -47,7 +47,7 @@ def convolutions_still_see_more(evidence: Evidence, policy: Policy) -> Judgement
 
 @detector("PA306", Severity.MINOR)
 def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -> Judgement:
-    """The smallest feature that matters is no smaller than the downsampling.
+    """The smallest feature that matters survives the downsampling.
 
     Why: A feature smaller than the step between two cells of a map shares its cell with its surroundings.
         Pooling then weighs it against them, and where it lies decides whether it is found.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -296,3 +297,13 @@ def test_encoding_of_a_result_is_stable(files: Path, capsys: pytest.CaptureFixtu
     run(capsys, "metrics", "good.npz", "--quiet")
     stored = (files / "poolaudit-report" / "result.json").read_bytes()
     assert encode_result(decode_result(stored)) == stored
+
+
+def test_the_page_of_checks_is_what_the_checks_say() -> None:
+    root = Path(__file__).parents[2]
+    spec = importlib.util.spec_from_file_location("checks_page", root / "scripts" / "checks_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.page() == (root / "docs" / "checks.md").read_text(encoding="utf-8"), "run scripts/checks_page.py"
