@@ -151,7 +151,7 @@ def test_what_cannot_be_ablated_is_refused_before_training(tmp_path: Path, chang
 
 
 def test_held_back_items_are_of_every_class_and_none_is_in_both() -> None:
-    from poolaudit.ablation.run import hold_back
+    from poolaudit.ablation.preparation import hold_back
     from poolaudit.subject.data import load_splits
 
     split = load_splits({"train": TRAIN})["train"]

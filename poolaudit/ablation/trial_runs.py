@@ -1,0 +1,202 @@
+"""Runs the trials of an ablation, in a race or once each, and keeps what they gave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from poolaudit.ablation.arms import Arms
+from poolaudit.ablation.evidence import Findings
+from poolaudit.ablation.executors.executor import EpochDone, TrialDone
+from poolaudit.ablation.executors.names import make_executor
+from poolaudit.ablation.ledger import Ledger, primary_metric
+from poolaudit.ablation.measures import FAILED, MOST_CLASSES, Question, TrialMeasures, measure_trial, unmeasured
+from poolaudit.ablation.preparation import Prepared, matched_precision, probabilities_of, question_of
+from poolaudit.ablation.race import Rules
+from poolaudit.ablation.settings import RECALIBRATED, RETRAINED
+from poolaudit.ablation.subject import model_source, training_plan
+from poolaudit.ablation.trial import BASELINE, ModelSource, TrainingPlan, TrialSpec, make_spec
+from poolaudit.evidence.ablation import TrainingFacts
+from poolaudit.store.trials import StoredTrial, TrialStore
+
+
+def run_trials(run: Prepared, arms: Arms, found: Findings, news: Callable[[str], None]) -> None:
+    store = TrialStore(run.settings.store)
+    with store.held():
+        source = model_source(run.subject, store)
+        plan, statement = training_plan(run.subject, run.settings, run.head)
+        assert run.train is not None
+        found.training = TrainingFacts(
+            statement=statement,
+            items=len(run.train),
+            validation_items=0 if run.validation is None else len(run.validation),
+            validation_from=run.validation_from,
+        )
+        data = _data_into(store, run)
+        trials = _Trials(run, store, source, plan, data, found, news)
+        with make_executor(run.settings.executor, store, run.settings.workers) as executor:
+            if run.settings.depth == RECALIBRATED or run.subject.is_trained:
+                trials.recalibrate(executor, arms)
+            if run.settings.depth == RETRAINED:
+                trials.race(executor, arms)
+
+
+def _data_into(store: TrialStore, run: Prepared) -> dict[str, str]:
+    """The data in the store, by content hash."""
+    hashes = {"classes": str(run.head.classes)}
+    for name, split in (("train", run.train), ("validation", run.validation), ("test", run.test)):
+        if split is None:
+            continue
+        hashes[name] = split.sha256
+        store.keep_array(f"x-{split.sha256}", split.inputs.astype(run.loaded.input_dtype, copy=False))
+        store.keep_array(f"y-{split.sha256}", split.labels)
+    return hashes
+
+
+class _OutOfTimeError(Exception):
+    """The time budget is spent; trials under way are cut off and keep their last epoch."""
+
+
+@dataclass(slots=True, eq=False)
+class _Trials:
+    """Runs trials and keeps what they gave."""
+
+    run: Prepared
+    store: TrialStore
+    source: ModelSource
+    plan: TrainingPlan
+    data: Mapping[str, str]
+    found: Findings
+    news: Callable[[str], None]
+    settled: set[str] = field(default_factory=set)
+    outputs: dict[tuple[str, int], StoredTrial] = field(default_factory=dict)
+
+    def recalibrate(self, executor: Any, arms: Arms) -> None:
+        """One trial an arm: statistics re-estimated and one epoch of fine-tuning from the shipped weights."""
+        names = [BASELINE, *(v.name for v in arms.variants)]
+        weights = _sha256_of_weights(self.run.subject.model)
+        source = replace(self.source, fingerprint=self.source.fingerprint + weights)
+        plan = replace(self.plan, epochs=1)
+        specs = [make_spec(name, 0, source, plan, self.data, depth=RECALIBRATED) for name in names]
+        stored: dict[str, StoredTrial] = {}
+        self._run(executor, specs, lambda done: stored.__setitem__(done.spec.variant, done.trial), len(specs))
+        held = [t for name in (BASELINE,) if (t := self._validation(stored.get(name))) is not None]
+        question = question_of(self.run, matched_precision(held, self.run))
+        for name, trial in stored.items():
+            self.found.recalibrated[name] = self._measure(trial, question)
+
+    def race(self, executor: Any, arms: Arms) -> None:
+        """Trains what the open decisions need, look by look."""
+        settings, policy = self.run.settings, self.run.policy
+        arms_trained = [arm for arm in arms.listed if not arm.unavailable and arm.name not in self.found.unchanged]
+        names = tuple(arm.name for arm in arms_trained)
+        rules = Rules(policy.smallest_effect, policy.family_wise_error, settings.seeds, stops_early=settings.race)
+        primary = primary_metric(self.run.validation is not None, self.run.targets, MOST_CLASSES)
+        ledger = Ledger(names, rules, primary)
+        self.found.ledger = ledger
+        started = time.monotonic()
+        while needs := ledger.needs() if ledger.arms else self._all_first(names, rules):
+            total = (len(names) + 1) * settings.seeds
+            try:
+                self._run(executor, [self._spec(arm, seed) for arm, seed in needs], self._keep, total, started)
+            except _OutOfTimeError:
+                self.found.out_of_time = True
+            self._measure_all(ledger)
+            self._tell_settled(ledger)
+            if self.found.out_of_time:
+                break
+        self.found.seconds = sum(float(trial.facts["seconds"]) for trial in self.outputs.values())
+
+    def _all_first(self, names: tuple[str, ...], rules: Rules) -> list[tuple[str, int]]:
+        first = rules.looks()[0]
+        return [(name, seed) for seed in range(first) for name in (BASELINE, *names)]
+
+    def _spec(self, arm: str, seed: int) -> TrialSpec:
+        control = arm.endswith(" (control)")
+        variant = arm.removesuffix(" (control)")
+        return make_spec(variant, seed, self.source, self.plan, self.data, control=control)
+
+    def _keep(self, done: TrialDone) -> None:
+        self.outputs[done.spec.arm, done.spec.seed] = done.trial
+
+    def _run(
+        self,
+        executor: Any,
+        specs: list[TrialSpec],
+        keep: Callable[[TrialDone], None],
+        total: int,
+        since: float | None = None,
+    ) -> None:
+        if not self.run.settings.resume:
+            for spec in specs:
+                self.store.trial_path(spec.key).unlink(missing_ok=True)
+                self.store.checkpoint_path(spec.key).unlink(missing_ok=True)
+        before = len(self.outputs)
+        started = time.monotonic()
+        finished = 0
+
+        def heard(event: EpochDone | TrialDone) -> None:
+            nonlocal finished
+            if isinstance(event, TrialDone):
+                finished += 1
+                keep(event)
+                name, seed, more = event.spec.arm, event.spec.seed, ""
+            else:
+                name, seed, more = event.arm, event.seed, f", epoch {event.done} of {event.total}"
+            if since is not None and finished < len(specs) and self._out_of_time(since):
+                raise _OutOfTimeError
+            self.run.tell(before + finished, total, f"{name}, seed {seed}{more}{_left(started, finished, len(specs))}")
+
+        executor.run(specs, heard)
+
+    def _measure_all(self, ledger: Ledger) -> None:
+        """Measures every trial against one precision, which the baseline's trials of the first look set for all."""
+        if self.found.question is None:
+            first = range(ledger.rules.looks()[0])
+            held = [self._validation(self.outputs.get((BASELINE, seed))) for seed in first]
+            precision = matched_precision([h for h in held if h is not None], self.run)
+            self.found.question = question_of(self.run, precision)
+        for (arm, seed), trial in self.outputs.items():
+            if seed not in ledger.arm(arm):
+                ledger.add(arm, seed, self._measure(trial, self.found.question))
+                self.found.rows.append((arm, seed, trial.facts))
+
+    def _measure(self, trial: StoredTrial, question: Question) -> TrialMeasures:
+        outcome = str(trial.facts["outcome"])
+        if outcome != "finished":
+            return unmeasured(question, FAILED if outcome == "failed" else outcome, str(trial.facts["reason"]))
+        held = self._validation(trial)
+        return measure_trial(probabilities_of(trial.arrays["test"], self.run.head), held, question)
+
+    def _validation(self, trial: StoredTrial | None) -> Any:
+        if trial is None or "validation" not in trial.arrays:
+            return None
+        return probabilities_of(trial.arrays["validation"], self.run.head)
+
+    def _tell_settled(self, ledger: Ledger) -> None:
+        for name, standing in ledger.standings().items():
+            if standing.stopped is not None and name not in self.settled:
+                self.settled.add(name)
+                found = standing.difference
+                change = "" if found is None else f", {found.value:+.3f} ± {found.half_width(standing.level):.3f}"
+                self.news(f"  {name}: {standing.decision} after {standing.seeds} seeds{change}")
+
+    def _out_of_time(self, started: float) -> bool:
+        limit = self.run.settings.budget_seconds
+        return limit is not None and time.monotonic() - started >= limit
+
+
+def _sha256_of_weights(model: Any) -> str:
+    from poolaudit.subject.digest import content_sha256
+
+    return content_sha256(model.get_weights())
+
+
+def _left(started: float, finished: int, total: int) -> str:
+    """ "; about 3 min left of this round", once a trial has told how long one takes."""
+    if not finished or finished >= total:
+        return ""
+    seconds = (time.monotonic() - started) / finished * (total - finished)
+    return f"; about {seconds / 60:.0f} min left of this round" if seconds >= 90 else f"; about {seconds:.0f} s left"
