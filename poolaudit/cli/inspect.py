@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from poolaudit.outcomes import Outcome
 from poolaudit.results import AuditResult, Evidence
 
 _LAYERS_SHOWN = 40
+_MOST_VALUES = 200_000_000
 
 
 def register(app: typer.Typer) -> None:
@@ -90,11 +92,14 @@ def _inspect(
 def _shape(text: str) -> tuple[int, ...]:
     """ "224x224x3" as (224, 224, 3)."""
     parts = text.lower().replace(",", "x").split("x")
-    if not all(part.strip().isdecimal() and 0 < int(part) <= 1_000_000 for part in parts) or len(parts) > 6:
-        raise InvalidInputError(
-            f"--input-shape is {text!r}", "the sizes of one item with x between them, for example 224x224x3"
-        )
-    return tuple(int(part) for part in parts)
+    form = "the sizes of one item with x between them, for example 224x224x3"
+    if not all(part.strip().lstrip("-").isdecimal() for part in parts) or len(parts) > 6:
+        raise InvalidInputError(f"--input-shape is {text!r}", form)
+    shape = tuple(int(part) for part in parts)
+    if min(shape) < 1 or math.prod(shape) > _MOST_VALUES:
+        wrong = "holds a size below 1" if min(shape) < 1 else f"has more than {_MOST_VALUES:,} values"
+        raise InvalidInputError(f"--input-shape {text} {wrong}", form)
+    return shape
 
 
 def _told(geometry: GeometryEvidence, result: AuditResult) -> str:

@@ -81,6 +81,7 @@ class LayerField:
         live: Of a convolution's input, the cells an axis that depend on the model's input at all, so no padding;
             empty for other layers.
         channels_first: Whether the shapes hold the channels on their second axis.
+        source: Index of the model's input that `fields` and `before` are about.
         doubt: Why the sets behind these numbers may be too large; None where they are exact.
     """
 
@@ -95,6 +96,7 @@ class LayerField:
     before: tuple[int | None, ...] = ()
     live: tuple[int, ...] = ()
     channels_first: bool = False
+    source: int = 0
     doubt: str | None = None
 
 
@@ -106,7 +108,8 @@ class BlindProof:
         inputs: "test items" or "drawn inputs".
         items: How many were tried.
         unchanged: Items whose output stayed the same to the last bit.
-        largest_change: Of any output value, among the others; 0.0 where there are none.
+        largest_change: Of any output value, as a share of the largest output, among the others; 0.0 where there are
+            none.
         neighbours_changed: Items whose output changed when covered cells, as many, were overwritten the same way.
     """
 
@@ -123,7 +126,8 @@ class ReachProof:
 
     Attributes:
         items: How many items were tried at most: some of the test data, where there are any, and drawn ones.
-        silent: Cells without any gradient on these that, overwritten, did not change an output either.
+        silent: Cells without any gradient on these that, overwritten, did not change an output either. All cells that
+            a way leads from, where the output answers to nothing.
         silent_where: These cells in words.
         unsettled: Cells that changed an output together with others, and were not tried alone.
     """
@@ -155,7 +159,7 @@ class InputCoverage:
         doubt: Why more cells may be blind than are counted; None where the map is exact.
         not_counted: Why `reached` is empty; None where it is not.
         proof: None where there is no blind cell, or the model could not be run.
-        answers: None where the model could not be run, or its output answers to nothing that was tried.
+        answers: None where no cell has a way, or the model could not be run.
         blind_variance: Share of the test items' variance, summed over cells, that lies in blind cells; None without
             test items or blind cells. Near 0 where blind cells always look the same.
     """
@@ -362,8 +366,10 @@ class GeometryEvidence:
         last_map: Name of the last layer whose output still has places along the input's axes; None where none has.
         input_sizes: Spatial sizes that all of this was computed for.
         coverage: Of each input of the model.
-        bottleneck: Of each axis of the first input, the largest step between neighbouring cells of a map that every
-            way to some output passes: enlarging a map again brings nothing back. Empty where not known.
+        bottleneck: Of each spatial axis, the inputs' axes one behind the other, the largest step between neighbouring
+            cells of a map that every way to an output passes, for the output where it is least: enlarging a map again
+            brings nothing back. Empty where not known.
+        bottleneck_doubt: Why some step may have been missed; None where none was.
         averaged_padding: Names of average pools whose input was padded with zeros just before.
         effective: Of each spatial axis; empty where not asked for.
         feature_size: Size of the smallest feature that matters, in cells; None where not known.
@@ -380,6 +386,7 @@ class GeometryEvidence:
     input_sizes: tuple[int, ...] = ()
     coverage: tuple[InputCoverage, ...] = ()
     bottleneck: tuple[float, ...] = ()
+    bottleneck_doubt: str | None = None
     averaged_padding: tuple[str, ...] = ()
     effective: tuple[EffectiveField, ...] = ()
     feature_size: float | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from poolaudit.errors import InvalidInputError
 from poolaudit.geometry.dependence import Dependence
 from poolaudit.geometry.graph import Walk, walk
+from poolaudit.geometry.window_operations import WINDOWED
 from poolaudit.subject._loaded import LoadedModel
 from poolaudit.subject._trace import Trace, trace
 
@@ -100,7 +101,7 @@ def input_shapes(loaded: LoadedModel, given: Sequence[Sequence[int]] | None = No
     if not fits:
         raise InvalidInputError(
             f"The input shape {_text(shapes)} does not fit {loaded.name}",
-            f"{_text(stated)} (any: not fixed by the model)",
+            _text(stated) + (" (any: not fixed by the model)" if "any" in _text(stated) else ""),
             "Give one shape an input, channels included",
         )
     return shapes
@@ -111,14 +112,57 @@ def analyse(loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> Analysis:
     traced = trace(loaded, [(1, *shape) for shape in shapes])
     placeholders = _input_tensors(loaded, traced, len(shapes))
     walked = walk(traced, placeholders, shapes)
-    first = any(getattr(layer, "data_format", None) == "channels_first" for layer in _layers(loaded))
+    windowed = [layer for layer in _layers(loaded) if hasattr(layer, "kernel_size") or hasattr(layer, "pool_size")]
+    first = bool(windowed) and getattr(windowed[0], "data_format", None) == "channels_first"
+    read = _axes_by_windows(walked, len(shapes))
     inputs = tuple(
-        _model_input(name, tuple(shape), channels_first=first)
-        for name, shape in zip(_names(loaded, len(shapes)), shapes, strict=True)
+        read[number](name, tuple(shape)) if number in read else _model_input(name, tuple(shape), channels_first=first)
+        for number, (name, shape) in enumerate(zip(_names(loaded, len(shapes)), shapes, strict=True))
     )
     return Analysis(
         inputs, traced, walked, tuple(placeholders), tuple(walked.of(tensor) for tensor in traced.outputs), first
     )
+
+
+def _axes_by_windows(walked: Walk, count: int) -> dict[int, Callable[[str, tuple[int, ...]], ModelInput]]:
+    """How the first window that moves over an input reads its axes, where that tells all of them.
+
+    (height, width) that a model turns into (height, width, 1) has no channels, and a model may turn its input round.
+    """
+    found: dict[int, Callable[[str, tuple[int, ...]], ModelInput]] = {}
+    for tensor in walked.tensors:
+        operation = tensor.op
+        value = walked.of(operation.inputs[0]) if operation.type in WINDOWED and operation.inputs else None
+        if value is None or len({term.source for term in value.terms}) != 1:
+            continue
+        source = value.terms[0].source
+        if source in found or source >= count:
+            continue
+        rank = len(value.axes)
+        first = operation.get_attr("data_format").startswith(b"NC")
+        channel_axis = 1 if first else rank - 1
+        channels, unknown = [], []
+        for axis in range(len(value.terms[0].parts)):
+            entry = value.local.get((source, axis))
+            homes = {
+                place
+                for place, atoms in enumerate(value.axes)
+                if entry is not None and entry.atoms and set(entry.atoms) & set(atoms)
+            }
+            if not homes:
+                unknown.append(axis)
+            elif homes == {channel_axis}:
+                channels.append(axis)
+        if len(channels) + len(unknown) > 1:
+            continue  # the axes were folded or reduced before; the usual order is assumed
+        channel = next(iter((*channels, *unknown)), None)
+
+        def reading(name: str, shape: tuple[int, ...], channel: int | None = channel) -> ModelInput:
+            spatial = tuple(axis for axis in range(len(shape)) if axis != channel)
+            return ModelInput(name, shape, spatial, channel)
+
+        found[source] = reading
+    return found
 
 
 def _model_input(name: str, shape: tuple[int, ...], *, channels_first: bool) -> ModelInput:

@@ -16,16 +16,35 @@ Array = npt.NDArray[Any]
 
 
 def drawn_items(analysis: Analysis, count: int, rng: np.random.Generator) -> list[list[Array]]:
-    """Items of normal values, or whole numbers up to 9 where an input takes such; one array for each input."""
-    items = []
-    for _ in range(count):
-        parts: list[Array] = []
-        for model_input, dtype in zip(analysis.inputs, analysis.dtypes, strict=True):
-            shape = (1, *model_input.shape)
-            drawn = rng.integers(0, 10, shape) if np.dtype(dtype).kind in "iub" else rng.normal(size=shape)
-            parts.append(drawn.astype(dtype))
-        items.append(parts)
+    """Drawn items, one array for each input.
+
+    Normal values, positive ones (a root or a logarithm may come first) and those of a picture in turn; bytes where an
+    input takes bytes; whole numbers where it takes these, or nothing else: from 0 to 9, 4 or 1, as the model allows.
+    """
+    for below in (None, 10, 5, 2):
+        items = [
+            [_drawn(analysis.inputs[i].shape, dtype, number, below, rng) for i, dtype in enumerate(analysis.dtypes)]
+            for number in range(count)
+        ]
+        try:
+            for item in items:
+                outputs_of(analysis, item)
+        except Exception:  # an embedding takes no number but its own
+            if below == 2:
+                raise
+            continue
+        break
     return items
+
+
+def _drawn(shape: tuple[int, ...], dtype: str, number: int, below: int | None, rng: np.random.Generator) -> Array:
+    kind, size = np.dtype(dtype), (1, *shape)
+    if kind == np.uint8:
+        return rng.integers(0, 256, size).astype(kind)
+    if kind.kind in "iub" or below is not None:
+        return rng.integers(0, below or 10, size).astype(kind)
+    normal = rng.normal(size=size)
+    return [normal, np.abs(normal), rng.uniform(0, 255, size)][number % 3].astype(kind)
 
 
 def chosen_items(analysis: Analysis, inputs: Array, count: int, rng: np.random.Generator) -> list[list[Array]]:
@@ -56,9 +75,9 @@ def prove_blind(
         drawn: Whether the items were drawn, and are no real ones.
 
     Returns:
-        None where no cell is blind, or all are.
+        None where no cell is blind.
     """
-    if reaches.all() or not reaches.any():
+    if reaches.all():
         return None
     model_input = analysis.inputs[number]
     blind, covered = (spread(mask, model_input) for mask in (~reaches, _neighbours(reaches, rng)))
@@ -69,7 +88,8 @@ def prove_blind(
         for mask, found in ((blind, changes), (covered, others)):
             written = [*item]
             written[number] = np.where(mask, values, item[number])
-            found.append(changed_by(before, outputs_of(analysis, written)))
+            scale = float(np.max(np.abs(before[np.isfinite(before)]), initial=1e-30))
+            found.append(changed_by(before, outputs_of(analysis, written)) / scale)
     return BlindProof(
         inputs="drawn inputs" if drawn else "test items",
         items=len(items),
@@ -81,10 +101,17 @@ def prove_blind(
 
 def other_values(items: Array, rng: np.random.Generator) -> Array:
     """Far from every value of the items; other values of theirs where they are whole numbers."""
-    if items.dtype.kind in "iub":
+    if items.dtype == np.uint8:
+        return rng.choice(np.array([0, 255], np.uint8), size=items.shape)
+    if items.dtype.kind in "iub" or _are_whole(items):
         return rng.permuted(items.ravel()).reshape(items.shape)
     reach = float(np.max(np.abs(items), initial=1.0))
     return (10.0 * reach * rng.choice([-1.0, 1.0], size=items.shape)).astype(items.dtype)
+
+
+def _are_whole(items: Array) -> bool:
+    """Floating point numbers that are indices: few, small and whole."""
+    return bool(items.max(initial=0) < 10 and items.min(initial=0) >= 0 and (items == np.round(items)).all())
 
 
 def _neighbours(reaches: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
@@ -99,6 +126,8 @@ def _neighbours(reaches: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt
     candidates = np.argwhere(near & reaches)
     if len(candidates) == 0:
         candidates = np.argwhere(reaches)
+    if len(candidates) == 0:
+        return np.zeros_like(reaches)
     chosen = rng.permutation(candidates)[: max(1, int((~reaches).sum()))]
     mask = np.zeros_like(reaches)
     mask[tuple(chosen.T)] = True

@@ -31,7 +31,6 @@ def coverage_of(
         last_name: Layer of the last map that still has places.
         last: Its dependence.
     """
-    first = analysis.channels_first
     found, masks = [], []
     for number, model_input in enumerate(analysis.inputs):
         doubt, not_counted = analysis.doubt, None
@@ -41,7 +40,7 @@ def coverage_of(
             if output is None:
                 continue
             try:
-                mask |= counts(output, number, model_input.spatial, model_input.sizes, channels_first=first) > 0
+                mask |= counts(output, number, model_input.spatial, model_input.sizes) > 0
             except TooComplexError:
                 mask[...] = True
                 doubt = doubt or "the exact sets are too large to hold"
@@ -53,8 +52,8 @@ def coverage_of(
             not_counted = "no layer keeps places along the input's axes"
         else:
             try:
-                number_reached = counts(last, number, model_input.spatial, model_input.sizes, channels_first=first)
-                cells = places(last, number, model_input.spatial, channels_first=first)
+                number_reached = counts(last, number, model_input.spatial, model_input.sizes)
+                cells = places(last, number, model_input.spatial)
                 reached, border = thinned(number_reached), _border(number_reached)
             except TooComplexError:
                 not_counted = "too many pairs of input cells and places to count"
@@ -79,15 +78,13 @@ def coverage_of(
     return tuple(found), tuple(masks)
 
 
-def counts(
-    value: Dependence, source: int, spatial: Sequence[int], sizes: Sequence[int], *, channels_first: bool = False
-) -> Counts:
+def counts(value: Dependence, source: int, spatial: Sequence[int], sizes: Sequence[int]) -> Counts:
     """How many places of a map each cell of an input reaches, exact; shape as the input's spatial sizes.
 
     Raises:
         TooComplexError: Only counting pair by pair would tell, and there are too many pairs.
     """
-    atoms = _place_atoms(value, source, spatial, channels_first)
+    atoms = _place_atoms(value, source, spatial)
     terms = _without_others([term for term in value.terms if term.source == source], value, atoms)
     total = np.zeros(tuple(sizes), np.int64)
     if not terms or not sizes:
@@ -125,9 +122,9 @@ def counts(
     return total
 
 
-def places(value: Dependence, source: int, spatial: Sequence[int], *, channels_first: bool = False) -> int:
+def places(value: Dependence, source: int, spatial: Sequence[int]) -> int:
     """Number of the map's places along the input's axes."""
-    return math.prod(value.sizes[atom] for atom in _place_atoms(value, source, spatial, channels_first))
+    return math.prod(value.sizes[atom] for atom in _place_atoms(value, source, spatial))
 
 
 def thinned(number_reached: Counts) -> tuple[tuple[int, ...], ...]:
@@ -162,11 +159,14 @@ def where(blind: Mask, axes: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _place_atoms(value: Dependence, source: int, spatial: Sequence[int], channels_first: bool) -> tuple[int, ...]:
+def _place_atoms(value: Dependence, source: int, spatial: Sequence[int]) -> tuple[int, ...]:
     """The atoms whose combinations are the map's places: all axes but the channels', or of a flat map those that run
-    along the input's axes."""
+    along the input's axes. The channels stand last, or second where the last axis runs along the input."""
     if len(value.axes) > 2:
-        channel = 1 if channels_first else len(value.axes) - 1
+        entries = [value.local[source, axis] for axis in spatial if (source, axis) in value.local]
+        along = {atom for entry in entries for atom in entry.atoms or ()}
+        last = len(value.axes) - 1
+        channel = next((axis for axis in (last, 1) if not along & set(value.axes[axis])), last)
         return tuple(atom for axis, atoms in enumerate(value.axes) if axis != channel for atom in atoms)
     found: dict[int, None] = {}
     for axis in spatial:

@@ -119,10 +119,11 @@ class Dependence:
 
     def contract(self, axes: Iterable[int]) -> Dependence:
         """Each remaining cell depends on all cells along the axes, which keep size 1."""
-        result = self
+        result, axes = self, tuple(axes)
+        gone = {atom for axis in axes for atom in self.axes[axis]}
         for axis in axes:
             for atom in reversed(result.axes[axis]):
-                result = result._without(atom)
+                result = result._without(atom, gone)
         return result
 
     def drop(self, axes: Iterable[int]) -> Dependence:
@@ -250,7 +251,8 @@ class Dependence:
             local=local,
         )
 
-    def _without(self, atom: int) -> Dependence:
+    def _without(self, atom: int, gone: set[int]) -> Dependence:
+        """Takes one of the atoms that are going away."""
         terms = [way for term in self.terms for way in ways.contracted(term, self.sizes, atom)]
         local = {}
         for key, entry in self.local.items():
@@ -261,7 +263,7 @@ class Dependence:
                     entry = entry.detached()
                 elif atoms_seen[-1] == atom:
                     entry = replace(entry.then(Phases.window(size, size, 1, 0)), atoms=rest)
-                    if any(self.sizes[a] > 1 for a in rest):
+                    if any(self.sizes[a] > 1 for a in rest if a not in gone):
                         entry = entry.thinned(size)
                 else:
                     entry = replace(entry.lost(), atoms=rest)
@@ -344,7 +346,12 @@ def _step_of(index: Index, phases: Phases | None) -> float:
         return phases.step / len(phases.taps)
     read = index >= 0
     centres = np.where(read, index, 0).sum(axis=1)[read.any(axis=1)] / read.sum(axis=1)[read.any(axis=1)]
-    return abs(float(centres[-1] - centres[0])) / (len(centres) - 1) if len(centres) > 1 else 1.0
+    steps = np.abs(np.diff(centres))
+    moved = steps[steps > 0]
+    if len(moved) == 0:
+        return 1.0
+    # Where cells were rolled or mirrored, a jump from one end to the other is no step.
+    return float(steps[steps <= 2 * np.median(moved)].mean())
 
 
 def _aligned(one: Local, other: Local, sizes: Sizes) -> tuple[Local, Local]:

@@ -85,7 +85,7 @@ def _run(result: Walk, graph: Any) -> None:
     while position < len(made):
         call = result._recurrent.get((id(graph), position))
         if call is not None and call.inputs and call.outputs and call.end > position:
-            known = recurrent.dependence(call.operation, result.of(call.inputs[0]), call.outputs)
+            known = recurrent.dependence(call.operation, [result.of(t) for t in call.inputs], call.outputs)
             if known is not None:
                 for tensor, entry in zip(call.outputs, known, strict=True):
                     _keep(result, tensor, entry)

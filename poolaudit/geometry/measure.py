@@ -119,6 +119,7 @@ def measure_geometry(
             input_sizes=analysis.inputs[0].sizes,
             coverage=coverage,
             bottleneck=_bottleneck(analysis),
+            bottleneck_doubt=analysis.doubt,
             averaged_padding=averaged_padding(analysis),
         )
     if feature_size is not None:
@@ -178,8 +179,11 @@ def _proved(
     rng: np.random.Generator,
 ) -> tuple[InputCoverage, ...]:
     """The model itself is asked about the cells that are called blind, and about those that are not."""
-    real = [] if items is None else chosen_items(analysis, items.inputs, _ITEMS, rng)
-    drawn = drawn_items(analysis, _ITEMS // 2, rng)
+    try:
+        real = [] if items is None else chosen_items(analysis, items.inputs, _ITEMS, rng)
+        drawn = drawn_items(analysis, _ITEMS // 2, rng)
+    except Exception:  # the model may not run on such values; then the map stands without its proof
+        return coverage
     found = []
     for number, (entry, mask) in enumerate(zip(coverage, masks, strict=True)):
         try:
@@ -194,17 +198,17 @@ def _proved(
 
 
 def _bottleneck(analysis: Analysis) -> tuple[float, ...]:
-    worst: list[float] = []
-    for axis in analysis.inputs[0].spatial:
-        steps = [
-            output.local[0, axis].coarsest
-            for output in analysis.outputs
-            if output is not None and (0, axis) in output.local
-        ]
-        if not steps:
-            return ()
-        worst.append(max(steps))
-    return tuple(worst)
+    """Of several outputs the finest counts: what one of them has lost, another may still have."""
+    found = []
+    for number, model_input in enumerate(analysis.inputs):
+        for axis in model_input.spatial:
+            steps = [
+                output.local[number, axis].coarsest
+                for output in analysis.outputs
+                if output is not None and (number, axis) in output.local
+            ]
+            found += [min(steps)] if steps else []
+    return tuple(found)
 
 
 def _blind_variance(model_input: ModelInput, reaches: npt.NDArray[np.bool_], items: Items | None) -> float | None:

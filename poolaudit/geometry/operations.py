@@ -57,7 +57,12 @@ def everything(operation: Any, inputs: Inputs, reason: str) -> list[Dependence |
             united = whole if united is None else united.union(whole)
     assert united is not None
     united = united.doubted(reason)
-    return [united.broadcast(shape_of(output)) for output in operation.outputs]
+    return [united.broadcast(_shape_or_ones(output)) for output in operation.outputs]
+
+
+def _shape_or_ones(tensor: Any) -> tuple[int, ...]:
+    """Sizes that nobody knows are taken for 1: what is read of such a map is everything in any case."""
+    return () if tensor.shape.rank is None else tuple(size or 1 for size in tensor.shape.as_list())
 
 
 def _elementwise(operation: Any, inputs: Inputs, static: Static) -> Dependence:

@@ -17,10 +17,10 @@ from poolaudit.subject._keras_load import quiet_keras
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-# On small inputs all of this takes well under a second; on large ones nearly every cell shows a gradient at once.
-_SMALL_INPUT = 64 * 64
-_GRADIENTS = {True: 24, False: 1}
-_RUNS = {True: 800, False: 96}
+# A network that begins with convolutions shows all its cells at the first gradient; one that begins with a maximum over
+# 2 x 2 cells shows a quarter of the rest each time.
+_GRADIENTS = 24
+_RUNS = 800
 
 
 def prove_reach(
@@ -39,12 +39,12 @@ def prove_reach(
         rng: Draws the directions of the gradients and the values that are written.
 
     Returns:
-        None where no cell has a way, or where the output answers to nothing at all.
+        None where no cell has a way.
     """
     if not reaches.any():
         return None
     seen = np.zeros_like(reaches)
-    for item in itertools.islice(itertools.cycle(items), _GRADIENTS[reaches.size <= _SMALL_INPUT]):
+    for item in itertools.islice(itertools.cycle(items), _GRADIENTS):
         seen |= _gradient_support(analysis, number, _shuffled(item, rng), rng)
         if (seen | ~reaches).all():
             break
@@ -53,14 +53,22 @@ def prove_reach(
     if len(left):
         cells, unsettled = _unanswered(analysis, number, left, items, rng)
         silent.flat[cells] = True
-    if silent.sum() == reaches.sum():
-        return None
     return ReachProof(
         items=len(items),
         silent=int(silent.sum()),
         silent_where=where(silent, analysis.inputs[number].axes),
         unsettled=unsettled,
     )
+
+
+def _halves(group: npt.NDArray[np.intp], sizes: tuple[int, ...]) -> list[npt.NDArray[np.intp]]:
+    """The group cut across its longest side; nothing of a single cell."""
+    if len(group) == 1:
+        return []
+    places = np.array(np.unravel_index(group, sizes))
+    longest = int(np.argmax(np.ptp(places, axis=1)))
+    order = np.argsort(places[longest], kind="stable")
+    return list(np.array_split(group[order], 2))
 
 
 def _shuffled(item: Sequence[Array], rng: np.random.Generator) -> list[Array]:
@@ -77,16 +85,19 @@ def _gradient_support(analysis: Analysis, number: int, item: Sequence[Array], rn
     tensors = [tf.constant(part) for part in item]
     if not tensors[number].dtype.is_floating:
         return nothing
-    with quiet_keras(), tf.GradientTape() as tape:
-        tape.watch(tensors[number])
-        target = tf.add_n(
-            [
-                tf.reduce_sum(tf.cast(output, tf.float64) * rng.normal(size=output.shape))
-                for output in analysis.traced.run(tensors)
-                if output.dtype.is_floating
-            ]
-        )
-    gradient = tape.gradient(target, tensors[number])
+    try:
+        with quiet_keras(), tf.GradientTape() as tape:
+            tape.watch(tensors[number])
+            target = tf.add_n(
+                [
+                    tf.reduce_sum(tf.cast(output, tf.float64) * rng.normal(size=output.shape))
+                    for output in analysis.traced.run(tensors)
+                    if output.dtype.is_floating
+                ]
+            )
+        gradient = tape.gradient(target, tensors[number])
+    except Exception:  # an operation without a gradient; overwriting still tells
+        return nothing
     if gradient is None:
         return nothing
     values = np.asarray(tf.convert_to_tensor(gradient))[0]
@@ -106,7 +117,7 @@ def _unanswered(
     before = [outputs_of(analysis, item) for item in items]
     model_input = analysis.inputs[number]
     groups, silent, runs = [cells], [np.zeros(0, np.intp)], 0
-    while groups and runs < _RUNS[cells.size <= _SMALL_INPUT]:
+    while groups and runs < _RUNS:
         group = groups.pop(0)
         mask = np.zeros(model_input.sizes, bool)
         mask.flat[group] = True
@@ -118,7 +129,7 @@ def _unanswered(
             written = [*item]
             written[number] = np.where(spread(mask, model_input), values, item[number])
             if changed_by(old, outputs_of(analysis, written)) > 0.0:
-                groups += np.array_split(group, 2) if len(group) > 1 else []
+                groups += _halves(group, model_input.sizes)
                 break
         else:
             silent.append(group)

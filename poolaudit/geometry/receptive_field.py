@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ from poolaudit.subject._trace import Call
 
 _CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3DBackpropInputV2")
 _POOLS = ("MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D")
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """What moves over a layer's input; see `LayerField`."""
+
+    kind: str
+    window: tuple[int, ...] | None
+    strides: tuple[int, ...] | None
+    channels_first: bool
 
 
 def layer_fields(analysis: Analysis) -> tuple[tuple[LayerField, ...], LayerField | None, Dependence | None]:
@@ -62,7 +73,7 @@ def has_places(analysis: Analysis, value: Dependence) -> bool:
 
 
 def _field(
-    analysis: Analysis, name: str, operation: Any, source: Dependence | None, value: Dependence, windows: Any
+    analysis: Analysis, name: str, operation: Any, source: Dependence | None, value: Dependence, windows: _Windows
 ) -> LayerField:
     value = _joined(value)
     number = min(term.source for term in value.terms)
@@ -83,19 +94,19 @@ def _field(
                 whole=entry.whole,
             )
         )
-    kind, window, strides = windows
     return LayerField(
         name=name,
         layer=operation,
-        kind=kind,
-        window=window,
-        strides=strides,
+        kind=windows.kind,
+        window=windows.window,
+        strides=windows.strides,
         input_shape=None if source is None else source.shape,
         output_shape=value.shape,
         fields=tuple(fields),
         before=() if source is None else tuple(_narrow(source, number, axis) for axis in model_input.spatial),
-        live=_live(source, analysis.channels_first) if kind == "convolution" and source is not None else (),
-        channels_first=analysis.channels_first,
+        live=_live(source, windows.channels_first) if windows.kind == "convolution" and source is not None else (),
+        channels_first=windows.channels_first,
+        source=number,
         doubt=value.doubt,
     )
 
@@ -156,28 +167,46 @@ def _narrow(source: Dependence, number: int, axis: int) -> int | None:
     return None if entry is None or entry.narrow is None else entry.narrow.size
 
 
-def _steps(analysis: Analysis) -> Iterator[tuple[str, str, tuple[Any, ...], Any, Any]]:
-    """Name, class, inputs, output and windows of every layer called; of every windowed operation in a SavedModel."""
-    if analysis.traced.root is not None:
-        for call, name in listed_calls(analysis):
-            if call.outputs:
-                yield name, type(call.operation).__name__, call.inputs, call.outputs[0], _windows_of_call(call)
-        return
-    for tensor in analysis.walked.tensors:
-        operation = tensor.op
-        if operation.type in (*_CONVOLUTIONS, *_POOLS) and tensor is operation.outputs[0]:
+def _steps(analysis: Analysis) -> Iterator[tuple[str, str, tuple[Any, ...], Any, _Windows]]:
+    """Name, class, inputs, output and windows of every layer called; of every windowed operation in a SavedModel.
+
+    A layer that runs several windowed operations itself is told operation by operation.
+    """
+    if analysis.traced.root is None:
+        for operation in _windowed(tensor.op for tensor in analysis.walked.tensors):
             scope = operation.name.rpartition("/")[0] or operation.name
-            yield scope, operation.type, tuple(operation.inputs), tensor, _windows_of_operation(operation)
+            yield _step(scope, operation)
+        return
+    for call, name in listed_calls(analysis):
+        inner = _windowed(call.graph.get_operations()[call.start : call.end])
+        if len(inner) > 1 and not call.children and not type(call.operation).__module__.startswith("keras."):
+            for number, operation in enumerate(inner, start=1):
+                yield _step(f"{name}/{operation.type} {number}", operation)
+        elif call.outputs:
+            windows = _windows_of_call(call, first=analysis.channels_first)
+            yield name, type(call.operation).__name__, call.inputs, call.outputs[0], windows
+
+
+def _windowed(operations: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(op for op in operations if op.type in (*_CONVOLUTIONS, *_POOLS)))
+
+
+def _step(name: str, operation: Any) -> tuple[str, str, tuple[Any, ...], Any, _Windows]:
+    return name, operation.type, tuple(operation.inputs), operation.outputs[0], _windows_of_operation(operation)
 
 
 def _listed(call: Call, path: str) -> Iterator[tuple[Call, str]]:
     import keras
 
-    for child in call.children:
+    children = call.children
+    if isinstance(call.operation, keras.layers.TimeDistributed):  # once a step, and each step alike
+        children = list({id(child.operation): child for child in reversed(children)}.values())
+    for child in children:
         operation = child.operation
         name = f"{path}/{operation.name}" if path else str(operation.name)
         own = not type(operation).__module__.startswith("keras.")
-        if child.children and (isinstance(operation, keras.Model) or own):
+        wraps = isinstance(operation, keras.layers.Wrapper) and not isinstance(operation, keras.layers.Bidirectional)
+        if child.children and (isinstance(operation, keras.Model) or own or wraps):
             yield from _listed(child, name)
         elif type(operation).__name__ != "InputLayer":
             yield child, name
@@ -185,35 +214,39 @@ def _listed(call: Call, path: str) -> Iterator[tuple[Call, str]]:
         yield call, str(call.operation.name)
 
 
-def _windows_of_call(call: Call) -> tuple[str, tuple[int, ...] | None, tuple[int, ...] | None]:
+def _windows_of_call(call: Call, *, first: bool) -> _Windows:
     layer = call.operation
+    order = getattr(layer, "data_format", None)
+    first = first if order is None else order == "channels_first"
     kernel = getattr(layer, "kernel_size", None)
     if pooling_class(layer) is None and isinstance(kernel, tuple) and type(layer).__module__.startswith("keras."):
         dilation = getattr(layer, "dilation_rate", 1)
         rates = dilation if isinstance(dilation, tuple) else (dilation,) * len(kernel)
         span = tuple((size - 1) * rate + 1 for size, rate in zip(kernel, rates, strict=True))
         strides = getattr(layer, "strides", 1)
-        return "convolution", span, tuple(strides) if isinstance(strides, tuple) else (strides,) * len(kernel)
-    made = call.graph.get_operations()[call.start : call.end]
-    windowed = [operation for operation in made if operation.type in (*_CONVOLUTIONS, *_POOLS)]
+        each = tuple(strides) if isinstance(strides, tuple) else (strides,) * len(kernel)
+        return _Windows("convolution", span, each, first)
+    windowed = _windowed(call.graph.get_operations()[call.start : call.end])
     if len(windowed) == 1 and not call.children:
-        kind, window, strides = _windows_of_operation(windowed[0])
-        rank = len(call.outputs[0].shape) - 2
-        if window is not None and strides is not None and 0 < rank < len(window):  # 1-D work done in 2-D
-            chosen = window[-rank:] if window[0] == 1 else window[:rank]
-            return kind, chosen, strides[-rank:] if window[0] == 1 else strides[:rank]
-        return kind, window, strides
-    return ("pooling" if pooling_class(layer) is not None else "other"), None, None
+        found = _windows_of_operation(windowed[0])
+        window, steps, rank = found.window, found.strides, len(call.outputs[0].shape) - 2
+        if window is not None and steps is not None and 0 < rank < len(window):  # 1-D work done in 2-D
+            kept = slice(-rank, None) if window[0] == 1 else slice(rank)
+            window, steps = window[kept], steps[kept]
+        return _Windows(found.kind, window, steps, first)
+    return _Windows("pooling" if pooling_class(layer) is not None else "other", None, None, first)
 
 
-def _windows_of_operation(operation: Any) -> tuple[str, tuple[int, ...] | None, tuple[int, ...] | None]:
+def _windows_of_operation(operation: Any) -> _Windows:
     rank = operation.outputs[0].shape.rank
-    axes = range(2, rank) if operation.get_attr("data_format").startswith(b"NC") else range(1, rank - 1)
+    first = operation.get_attr("data_format").startswith(b"NC")
+    axes = range(2, rank) if first else range(1, rank - 1)
     strides = tuple(operation.get_attr("strides")[axis] for axis in axes)
     if operation.type in _POOLS:
         if "ksize" not in operation.node_def.attr:
-            return "pooling", None, strides
-        return "pooling", tuple(operation.get_attr("ksize")[axis] for axis in axes), strides
+            return _Windows("pooling", None, strides, first)
+        return _Windows("pooling", tuple(operation.get_attr("ksize")[axis] for axis in axes), strides, first)
     dilations = operation.get_attr("dilations")
     taps = itertools.islice(operation.inputs[1].shape.as_list(), rank - 2)
-    return "convolution", tuple((size - 1) * dilations[a] + 1 for size, a in zip(taps, axes, strict=True)), strides
+    span = tuple((size - 1) * dilations[a] + 1 for size, a in zip(taps, axes, strict=True))
+    return _Windows("convolution", span, strides, first)

@@ -135,7 +135,22 @@ def _resize(operation: Any, inputs: Inputs, static: Static) -> Dependence:
     return entry
 
 
+def _patches(operation: Any, inputs: Inputs, static: Static) -> Dependence:
+    """Each place holds the cells of its window one behind the other, taken together here."""
+    entry = inputs[0]
+    assert entry is not None
+    outputs = shape_of(operation.outputs[0])
+    windows, strides, rates = (operation.get_attr(name) for name in ("ksizes", "strides", "rates"))
+    for axis in (1, 2):
+        size, stride, rate = windows[axis], strides[axis], rates[axis]
+        before = stencils.padding_before(operation.get_attr("padding").decode(), entry.shape[axis], size, stride, rate)
+        entry = entry.window(axis, *stencils.window(entry.shape[axis], outputs[axis], size, stride, rate, before))
+    return entry.contract([3]).broadcast(outputs)
+
+
+WINDOWED = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative", "MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D"})
 WINDOWS: dict[str, Handler] = {
+    "ExtractImagePatches": _patches,
     **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), _convolution),
     **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), _transposed_convolution),
     **dict.fromkeys(("MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D", "MaxPoolWithArgmax"), _pooling),

@@ -41,7 +41,7 @@ def every_input_cell_counts(evidence: Evidence, policy: Policy) -> Judgement:
     if not guilty:
         return _none_blind(geometry, facts)
     worst = max(guilty, key=lambda entry: entry.blind)
-    refuted = [e for e in guilty if e.proof is not None and e.proof.unchanged < e.proof.items and _is_large(e)]
+    refuted = [e for e in guilty if e.proof is not None and (e.proof.unchanged == 0 or _is_large(e))]
     if refuted:
         return Judgement(
             Outcome.UNDECIDED,
@@ -67,6 +67,14 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
         proof = worst.answers
         assert proof is not None
         serious = proof.silent / worst.cells >= _SERIOUS_SHARE
+        if proof.silent == worst.cells:
+            return Judgement(
+                Outcome.UNDECIDED,
+                f"A way leads from every cell of {worst.name!r} to the output, but on {proof.items} items no cell had "
+                "a gradient, and overwriting all of them changed nothing: the output may answer to nothing.",
+                facts,
+                "A look at what stands between this input and the output: weights of 0, dead units, a saturated head.",
+            )
         return Judgement(
             Outcome.UNDECIDED,
             f"A way leads from every input cell to the output, but {proof.silent:,} of {worst.cells:,} cells "
@@ -76,9 +84,25 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
             "A look at what stands between these cells and the output: a constant mask, weights of 0, dead units.",
             None if serious else Severity.MINOR,
         )
+    untried = [entry for entry in geometry.coverage if _untried_share(entry) >= _SERIOUS_SHARE]
     doubt = next((entry.doubt for entry in geometry.coverage if entry.doubt), None)
+    if doubt is None and untried and untried[0].answers is not None:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"A way leads from every cell of {untried[0].name!r} to the output, but {untried[0].answers.unsettled:,} "
+            "cells showed no gradient and answered only together with others when they were overwritten.",
+            facts,
+            "Test items on which more of the cells matter (`poolaudit audit`).",
+            Severity.MINOR,
+        )
     if doubt is None:
-        return Judgement(Outcome.PASSED, "From every input cell a way leads to the output.", facts)
+        asked = all(entry.answers is not None for entry in geometry.coverage)
+        return Judgement(
+            Outcome.PASSED,
+            "From every input cell a way leads to the output"
+            + (", and the model itself answered to each." if asked else "; the model itself could not be asked."),
+            facts,
+        )
     if all(entry.answers is not None and not entry.answers.unsettled for entry in geometry.coverage):
         return Judgement(
             Outcome.PASSED,
@@ -96,6 +120,10 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
     )
 
 
+def _untried_share(entry: InputCoverage) -> float:
+    return 0.0 if entry.answers is None else entry.answers.unsettled / entry.cells
+
+
 def _is_serious(entry: InputCoverage) -> bool:
     if entry.blind_variance is not None:
         return entry.blind_variance >= _SERIOUS_VARIANCE
@@ -104,7 +132,7 @@ def _is_serious(entry: InputCoverage) -> bool:
 
 def _is_large(entry: InputCoverage) -> bool:
     """More than another order of floating point sums can do."""
-    return entry.proof is not None and entry.proof.largest_change > 1e-5
+    return entry.proof is not None and entry.proof.unchanged < entry.proof.items and entry.proof.largest_change > 1e-5
 
 
 def _summary(entry: InputCoverage) -> str:

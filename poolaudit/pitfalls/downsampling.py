@@ -8,7 +8,7 @@ from poolaudit.evidence.geometry import GeometryEvidence, LayerField
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
-from poolaudit.pitfalls.pooling_lints import convolutions
+from poolaudit.pitfalls.pooling_lints import convolutions, is_transposed
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
@@ -32,7 +32,7 @@ def convolutions_still_see_more(evidence: Evidence, policy: Policy) -> Judgement
     counted = [layer for layer in convolutions(geometry) if layer.before]
     if not counted:
         return Judgement(Outcome.SKIPPED, "No convolution with a window was found.")
-    idle = [layer for layer in counted if _sees_all(layer, geometry.input_sizes)]
+    idle = [layer for layer in counted if _sees_all(layer, _sizes_before(geometry, layer))]
     facts = (Fact("Input", " × ".join(str(size) for size in geometry.input_sizes)), *_fields(idle))
     if not idle:
         return Judgement(Outcome.PASSED, "Every convolution sees more than the one before it.", facts)
@@ -66,7 +66,7 @@ def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -
         )
     if not geometry.bottleneck:
         return Judgement(Outcome.SKIPPED, "The model has no map with a step along the input's axes.")
-    step, size = max(geometry.bottleneck), geometry.feature_size
+    step, size = round(max(geometry.bottleneck), 2), geometry.feature_size
     facts = (
         Fact("Smallest feature", f"{size:g} cells, {geometry.feature_size_source}"),
         Fact("Coarsest map on every way", f"one cell for every {step:g} input cells{_first_at(geometry, step)}"),
@@ -78,6 +78,14 @@ def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -
             f"{_first_at(geometry, step)}, and the smallest feature that matters spans {size:g}.",
             facts,
             f"A total downsampling of at most {max(1, math.floor(size))} on some way to the output.",
+        )
+    if geometry.bottleneck_doubt is not None:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"The coarsest map that was found has one cell for every {step:g} input cells, but parts of the graph "
+            f"could not be followed and may be coarser: {geometry.bottleneck_doubt}.",
+            facts,
+            "A model whose operations can be followed, or a look at this part by hand.",
         )
     return Judgement(
         Outcome.PASSED,
@@ -109,17 +117,22 @@ def downsampling_is_low_passed(evidence: Evidence, policy: Policy) -> Judgement:
     geometry = evidence.geometry
     if geometry is None or not geometry.layers:
         return _unknown(geometry)
-    averages = {site.name for site in geometry.sites if site.kind == "average"}
+    averages = {
+        site.name
+        for site in geometry.sites
+        if site.kind == "average" and all(w >= s for w, s in zip(site.window or (), site.strides or (), strict=False))
+    }
     aliasing = [
         layer
         for layer in geometry.layers
         if layer.strides is not None
         and max(layer.strides) > 1
         and layer.kind in ("convolution", "pooling")
-        and "Transpose" not in layer.layer
+        and not is_transposed(layer)
         and layer.name not in averages
     ]
-    if len(aliasing) < 2:
+    # Layers side by side leave maps of one step; layers behind each other do not.
+    if len({tuple(field.stride for field in layer.fields) for layer in aliasing}) < 2:
         return Judgement(Outcome.PASSED, "Maps are not thinned out more than once without a low-pass.")
     return Judgement(
         Outcome.FAILED,
@@ -130,6 +143,11 @@ def downsampling_is_low_passed(evidence: Evidence, policy: Policy) -> Judgement:
         ),
         "Blurred downsampling, where shift consistency is measured to be low.",
     )
+
+
+def _sizes_before(geometry: GeometryEvidence, layer: LayerField) -> tuple[int, ...]:
+    """Of the model's input that the layer's fields are about."""
+    return geometry.coverage[layer.source].sizes if layer.source < len(geometry.coverage) else geometry.input_sizes
 
 
 def _sees_all(layer: LayerField, sizes: tuple[int, ...]) -> bool:

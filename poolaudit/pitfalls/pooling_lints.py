@@ -64,7 +64,7 @@ def no_convolution_on_one_cell(evidence: Evidence, policy: Policy) -> Judgement:
     lost = [
         layer
         for layer in convolutions(geometry)
-        if "Transpose" not in layer.layer and layer.live and all(size <= 1 for size in layer.live)
+        if not is_transposed(layer) and layer.live and all(size <= 1 for size in layer.live)
     ]
     if not lost:
         return Judgement(Outcome.PASSED, "Every convolution with a window has a map of more than one cell before it.")
@@ -97,7 +97,7 @@ def no_window_exceeds_its_map(evidence: Evidence, policy: Policy) -> Judgement:
     pools = [layer for layer in wide if layer.kind == "pooling"]
     return Judgement(
         Outcome.FAILED,
-        f"{len(wide)} {'window is' if len(wide) == 1 else 'windows are'} larger than the map they move over: "
+        f"{len(wide)} {'window is larger than its map' if len(wide) == 1 else 'windows are larger than their maps'}: "
         f"{_named([layer.name for layer in wide])}.",
         _window_facts(wide),
         "Windows that fit, or larger inputs.",
@@ -121,7 +121,7 @@ def averages_leave_padding_out(evidence: Evidence, policy: Policy) -> Judgement:
     if geometry is None or geometry.fields_reason is not None:
         return Judgement(Outcome.SKIPPED, _reason(geometry))
     if not geometry.averaged_padding:
-        return Judgement(Outcome.PASSED, "No average pool follows a padding layer.")
+        return Judgement(Outcome.PASSED, "No average pool reads a padding layer straight before it.")
     count = len(geometry.averaged_padding)
     return Judgement(
         Outcome.FAILED,
@@ -139,6 +139,11 @@ def convolutions(geometry: GeometryEvidence) -> list[LayerField]:
         for layer in geometry.layers
         if layer.kind == "convolution" and layer.window is not None and max(layer.window) > 1
     ]
+
+
+def is_transposed(layer: LayerField) -> bool:
+    """A convolution that enlarges its map; in a SavedModel it bears its operation's name."""
+    return "Transpose" in layer.layer or "Backprop" in layer.layer
 
 
 def _does_nothing(site: PoolingSite) -> bool:
@@ -173,7 +178,7 @@ def _map_of(layer: LayerField) -> tuple[int, ...]:
 
 def _exceeds(layer: LayerField) -> bool:
     sizes = _map_of(layer)
-    if not sizes or layer.window is None or all(size == 1 for size in sizes) or "Transpose" in layer.layer:
+    if not sizes or layer.window is None or all(size == 1 for size in sizes) or is_transposed(layer):
         return False
     return any(span > size for span, size in zip(layer.window, sizes, strict=True))
 

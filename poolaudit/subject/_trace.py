@@ -69,7 +69,8 @@ def trace(loaded: LoadedModel, shapes: Sequence[Sequence[int]] | None = None) ->
         def serve(tensors: Sequence[Any]) -> list[Any]:
             return list(tf.nest.flatten(function(**dict(zip(names, tensors, strict=True)))))
 
-        return Trace(function.graph, None, tuple(function.graph.outputs), function, serve)
+        graph, owner = (function.graph, function) if shapes is None else _at_fixed_sizes(function, names, shapes)
+        return Trace(graph, None, tuple(graph.outputs), (owner, function), serve)
     model = loaded.keras_model
     signature = _signature(model, loaded) if shapes is None else _fixed_signature(model, loaded, shapes)
     calls: list[Call] = []
@@ -81,6 +82,37 @@ def trace(loaded: LoadedModel, shapes: Sequence[Sequence[int]] | None = None) ->
         return list(tf.nest.flatten(concrete(tf.nest.pack_sequence_as(signature, list(tensors)))))
 
     return Trace(concrete.graph, calls[0], tuple(concrete.graph.outputs), (function, concrete), run)
+
+
+def _at_fixed_sizes(function: Any, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+    """The function's graph with its weights as constants and its functions inlined, made anew for one size.
+
+    Where that fails (a model beyond 2 GB), the graph as it is.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    _, specs = function.structured_input_signature
+    try:
+        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+        made = frozen.graph.as_graph_def()
+        places = {tensor.name.partition(":")[0]: tensor.name for tensor in frozen.inputs}
+        if set(names) <= set(places):
+            wanted = [places[name] for name in names]
+        else:
+            wanted = [tensor.name for tensor in frozen.inputs]
+        ends = [tensor.name for tensor in frozen.outputs]
+
+        def run(*tensors: Any) -> Any:
+            return tf.graph_util.import_graph_def(
+                made, input_map=dict(zip(wanted, tensors, strict=True)), return_elements=ends, name=""
+            )
+
+        signature = [tf.TensorSpec(shape, specs[name].dtype) for name, shape in zip(names, shapes, strict=True)]
+        fixed = tf.compat.v1.wrap_function(run, signature)
+    except Exception:  # whatever the conversion raises, the graph itself is still there
+        return function.graph, function
+    return fixed.graph, fixed
 
 
 def _signature(model: Any, loaded: LoadedModel) -> Any:

@@ -40,12 +40,15 @@ def exact_kernels(case: NetworkCase) -> Iterator[None]:
     (6, 3, 2, 1) with a kernel of (1, 3, 1, 1), strides (1, 1, 2, 1) and SAME gives numbers that were never written.
     With TF_ENABLE_ONEDNN_OPTS=0 they are right.
     """
-    before = keras.config.floatx()
-    keras.config.set_floatx("float32" if case.rank == 3 else "float64")
+    before = keras.config.dtype_policy(), keras.config.floatx()
+    wanted = "float32" if case.rank == 3 else "float64"
+    keras.config.set_floatx(wanted)  # of the inputs
+    keras.config.set_dtype_policy(wanted)  # of the layers: once asked for, it no longer follows the former
     try:
         yield
     finally:
-        keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(before[0])
+        keras.config.set_floatx(before[1])
 
 
 def agree(case: NetworkCase) -> None:
