@@ -175,6 +175,8 @@ def _check(
         described: dict[Subject, Description] = {}
         for subject, description in engine.describe(subjects):
             described[subject] = description
+            if description.unusable:
+                raise InvalidInputError(f"{subject.name} cannot be checked: {description.problem}", "", "")
             notes += [f"{subject.name}: {note}" for note in description.notes]
             if description.problem is not None:
                 results.append(unusable(subject, description))

@@ -58,6 +58,11 @@ def _fitted(subject: LoadedSubject, case: PoolCase) -> PoolCase:
     if not subject.fixed:
         return PoolCase(configuration, case.input_shape, case.corner)
     configuration = subject.fits(configuration)
+    if isinstance(configuration.padding, tuple) and subject.takes("pool_size"):
+        # Half a window at most, as PyTorch has it: a window that holds padding only has no value.
+        least = [2 * max(cells) for cells in configuration.padding]
+        window = tuple(max(size, most) for size, most in zip(configuration.effective_window, least, strict=True))
+        configuration = replace(configuration, window=(max(window),) * len(window) if subject.scalar else window)
     return PoolCase(configuration, enlarged(configuration, case.input_shape), case.corner)
 
 

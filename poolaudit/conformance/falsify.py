@@ -245,6 +245,9 @@ def _verdict(subject: LoadedSubject, prop: LayerProperty, mode: str, dtype: str,
             examine_again(layer, prop, pair[0])
             found = counterexample(prop, pair[0], mode, violation, layer.record)
             return Verdict(result(Outcome.FAILED, counterexample=found), pair[0])
+        if not search.accepted and (mode, dtype) == ("eager", "float32"):
+            why = f"the layer refused all {len(search.refused)} valid cases, so nothing is known of it"
+            return Verdict(result(Outcome.UNDECIDED, reason=f"{why} ({search.refused[0][1]})"))
         return Verdict(result(Outcome.SKIPPED, reason=reasons(search.accepted, search.refused)))
     if search.unjudged:
         return Verdict(result(Outcome.SKIPPED, reason=search.unjudged))

@@ -21,8 +21,9 @@ def judge(
 ) -> tuple[PropertyResult, KnownDivergence | None]:
     """The result of a job, with the defect of the framework that explains a failure; None where none does.
 
-    A custom layer is excused only where Keras's own layer of the kind fails on the very same case, or where its graph
-    holds an operation of which the list says that it has the defect.
+    A custom layer is excused only where Keras's own layer of the kind gives the same wrong answer on the very same case
+    (where Keras has none of the kind, where those fail that it is made of), or where its graph holds an operation of
+    which the list says that it has the defect.
     """
     verdict = outcomes[job]
     result = verdict.result
@@ -35,7 +36,7 @@ def judge(
         return _explained(result, entry, "")
     if verdict.case is None or not _may_be_the_frameworks(job, result, description):
         return result, None
-    for twin in _twins(description, verdict.case):
+    for twin in _twins(job, description, verdict.case):
         case = replace(verdict.case, configuration=replace(verdict.case.configuration, kind=twin.like or "unknown"))
         if not all_properties().get(job.property).holds_for(case.configuration.kind):
             continue
@@ -43,7 +44,9 @@ def judge(
         tried = (case, replace(case, seed=case.seed + 1)) if description.like.endswith("min") else (case,)
         same = Job(twin, job.property, job.mode, job.dtype, profile, job.seed, tried)
         other = engine.run([same], None)[same].result
-        if other.outcome is Outcome.FAILED and (_delegates(job, description) or _alike(other, result)):
+        of_its_kind = twin.like == description.like and job.property != "integer_inputs"
+        excused = _alike(other, result) or (_delegates(job, description) and not of_its_kind)
+        if other.outcome is Outcome.FAILED and excused:
             unlisted = f"{twin.name}:{job.property}:{job.mode}:{job.dtype}"
             return _explained(result, explaining_entry(other, case), unlisted)
     return result, None
@@ -68,8 +71,12 @@ def _observed(result: PropertyResult) -> str:
     return result.counterexample.observed if result.counterexample is not None else ""
 
 
-def _twins(description: Description, case: Case) -> tuple[Subject, ...]:
+def _twins(job: Job, description: Description, case: Case) -> tuple[Subject, ...]:
     """Keras's layer of the kind; where it has none, its maximum and its average with windows laid out alike."""
+    if job.property == "integer_inputs" and not description.announces_dtype:
+        # The announcement is the base class's; of Keras's own layers the maximum shows what it says.
+        shown = builtin_like("global_max", description.dims)
+        return () if shown is None else (shown,)
     if case.configuration.dilation is not None:
         return dilated_operation(description.like, description.dims)
     twin = builtin_like(description.like, description.dims)

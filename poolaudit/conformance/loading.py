@@ -129,6 +129,8 @@ def load(subject: Subject, factory: Callable[..., Any]) -> LoadedSubject:
     taken, takes_dtype, missing = parameter_names(factory)
     if not subject.builtin:
         found = told_by_size(factory, own_names(factory), taken, subject.dims)
+        if subject.like == "subsample" and "pool_size" in found:  # it has no window; what sets its size is the stride
+            found = {} if "strides" in taken else {"strides": found["pool_size"]}
         taken |= found
         missing = tuple(name for name in missing if name not in found.values())
     if missing:
@@ -136,7 +138,7 @@ def load(subject: Subject, factory: Callable[..., Any]) -> LoadedSubject:
 
         raise InvalidInputError(
             f"{subject.name} needs the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            "layers whose arguments are the field's usual ones, or have defaults",
+            "layers whose arguments bear Keras's names (pool_size, strides, output_size, ...) or have defaults",
             "Give a function that fills them in and takes the usual ones by keyword",
         )
     loaded = LoadedSubject(subject, factory, subject.like or "unknown", subject.dims or 2, taken, takes_dtype)

@@ -120,9 +120,12 @@ def resolve(reference: str) -> Callable[..., Any]:
     module_name, _, attribute = reference.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # the module is the user's code, and may raise anything
+        hint = f"Write {module_name}:{{Class}}" if attribute == "py" else ""
         raise InvalidInputError(
-            f"Cannot import {module_name!r} ({error})", "an importable 'package.module:Class'"
+            f"Cannot import {module_name!r} ({type(error).__name__}: {str(error)[:200]})",
+            "an importable 'package.module:Class'",
+            hint,
         ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -48,7 +48,7 @@ class Job:
 class Description:
     """What a worker found out about a subject; `problem` where it cannot be tried at all.
 
-    `fatal` says that a signal or a time limit ended the process that tried.
+    `fatal` says that a signal or a time limit ended the process that tried; `unusable` that what was named is no layer.
     """
 
     like: str = "unknown"
@@ -64,6 +64,7 @@ class Description:
     notes: tuple[str, ...] = ()
     problem: str | None = None
     fatal: bool = False
+    unusable: bool = False
 
 
 class Bench:
@@ -99,7 +100,7 @@ class Bench:
         try:
             loaded = self.loaded(subject)
         except PoolauditError as error:
-            return Description(problem=str(error))
+            return Description(problem=str(error), unusable=True)
         except Exception as error:
             return Description(problem=f"it cannot be loaded ({type(error).__name__}: {str(error)[:200]})")
         return Description(

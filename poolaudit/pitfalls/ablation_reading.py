@@ -31,7 +31,8 @@ def not_retrained(evidence: Evidence) -> Judgement | None:
         return Judgement(
             Outcome.SKIPPED,
             "No variant was retrained: exchanging pooling under trained weights shows how sensitive they are to it, "
-            "not what a model trained with other pooling would find. Run `poolaudit ablate` with training data.",
+            "not what a model trained with other pooling would find. Retraining takes training data and a budget above "
+            "`quick`, or `poolaudit ablate`.",
             swap_facts(ablation),
         )
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence
 from poolaudit.evidence.wording import p_value, percent, with_interval
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
@@ -19,7 +20,8 @@ def good_accuracy_hides_no_missed_class(evidence: Evidence, policy: Policy) -> J
     Why: Where one class is rare, a model that hardly ever finds it still has a high accuracy. Whoever reads only the
         accuracy releases a model that fails at its task: 98 % accuracy with 12 % recall on fraud.
     How: Where accuracy reaches `good_accuracy`, recall of the class of interest (of every class where none is named)
-        is held against `bad_recall`: below it with the whole interval fails, an interval around it is undecided.
+        is held against `bad_recall`: below it with the whole interval fails, an interval around it is undecided. So is
+        a class of interest that is the most frequent one while another class is missed: a wrong `--positive` hides it.
     Do: Report recall and precision of the class of interest instead of accuracy; do not release before the missed
         class is found often enough. PA208 and PA209 tell whether a threshold would help or the information is gone.
     False alarm: A class that nobody acts on, such as a catch-all "other", is judged because no class of interest was
@@ -64,6 +66,16 @@ def good_accuracy_hides_no_missed_class(evidence: Evidence, policy: Policy) -> J
             else f"More test items of {first.class_name!r}.",
             Severity.MAJOR,
         )
+    unnamed = _missed_beside_the_majority(evaluation, policy)
+    if unnamed is not None:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"The class of interest, {evaluation.positive!r}, is the most frequent one, and the model finds only "
+            f"{percent(unnamed.recall.value)} of {unnamed.name!r}, which nothing in this audit judges.",
+            (*facts, Fact(f"Recall of {unnamed.name!r}", with_interval(unnamed.recall))),
+            f"An audit with `--positive` naming the class that must be found; `--positive {unnamed.name}`, perhaps.",
+            Severity.MAJOR,
+        )
     return Judgement(
         Outcome.PASSED,
         f"Accuracy is {percent(accuracy)}, and recall of "
@@ -71,6 +83,15 @@ def good_accuracy_hides_no_missed_class(evidence: Evidence, policy: Policy) -> J
         + f" above {percent(policy.bad_recall)} with its whole interval.",
         facts + rate_facts("Recall", rates),
     )
+
+
+def _missed_beside_the_majority(evaluation: EvaluationEvidence, policy: Policy) -> ClassMetrics | None:
+    """Where most items are of the class of interest: the other class that is found least, if it is missed."""
+    if evaluation.positive is None or evaluation.positive != evaluation.no_information.majority_class:
+        return None
+    others = [m for m in evaluation.per_class if m.name != evaluation.positive and m.recall.high is not None]
+    missed = [m for m in others if m.recall.high is not None and m.recall.high < policy.bad_recall]
+    return min(missed, key=lambda m: m.recall.high or 0.0, default=None)
 
 
 @detector("PA202", Severity.MAJOR)

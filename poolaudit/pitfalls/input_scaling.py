@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poolaudit.evidence.evaluation import ScalingTrial
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
@@ -13,6 +14,7 @@ from poolaudit.statistics.binomial import holm
 
 # Below this gain in balanced accuracy the scaling is not what decides the release, however significant it is.
 _GAIN_THAT_MATTERS = 0.05
+_SAME_BALANCED = 0.02
 
 
 @detector("PA210", Severity.CRITICAL)
@@ -22,8 +24,9 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
     Why: Nothing in a model file says whether it expects 0 to 255 or 0 to 1. On wrongly scaled inputs every metric is
         true and worthless.
     How: A stratified sample is predicted as given and under other common scalings. Another scaling that is better by
-        more than 5 points of balanced accuracy, with an exact McNemar test per scaling and Holm's correction, fails;
-        one that is better by as much without significance leaves it undecided.
+        more than 5 points of balanced accuracy, or of accuracy at a balanced accuracy that is no lower, with an exact
+        McNemar test per scaling and Holm's correction, fails; one that is better by as much without significance leaves
+        it undecided.
     Do: Scale the data as in training, or put a `Rescaling` layer into the model; then audit again.
     False alarm: A model that happens to do better on shifted inputs because it was trained on brighter data; check
         the training code.
@@ -55,19 +58,19 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
     better = [
         trial
         for trial, p_value in zip(others, adjusted, strict=True)
-        if p_value < policy.family_wise_error and trial.balanced_accuracy - given.balanced_accuracy > _GAIN_THAT_MATTERS
+        if p_value < policy.family_wise_error and _gain(trial, given, scaling.n) > _GAIN_THAT_MATTERS
     ]
     if better:
-        best = max(better, key=lambda trial: trial.balanced_accuracy)
+        best = max(better, key=lambda trial: _gain(trial, given, scaling.n))
         return Judgement(
             Outcome.FAILED,
-            f"The data are scaled otherwise than the model expects: on {best.transform} its balanced accuracy is "
-            f"{percent(best.balanced_accuracy)}, on the data as given {percent(given.balanced_accuracy)}. All metrics "
-            "of this audit describe wrongly scaled data.",
+            f"The data are scaled otherwise than the model expects: on {best.transform} it gets "
+            f"{best.only_this_correct:,} of {scaling.n:,} items right that it gets wrong as given, and "
+            f"{best.only_given_correct:,} the other way round. All metrics of this audit describe wrongly scaled data.",
             facts,
             f"The same audit on {best.transform}.",
         )
-    ahead = [trial for trial in others if trial.balanced_accuracy - given.balanced_accuracy > _GAIN_THAT_MATTERS]
+    ahead = [trial for trial in others if _gain(trial, given, scaling.n) > _GAIN_THAT_MATTERS]
     if ahead:
         best = max(ahead, key=lambda trial: trial.balanced_accuracy)
         return Judgement(
@@ -83,3 +86,11 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
         "model significantly better.",
         facts,
     )
+
+
+def _gain(trial: ScalingTrial, given: ScalingTrial, n: int) -> float:
+    """Of balanced accuracy; or of accuracy where balanced accuracy does not pay for it, as it does where wrongly scaled
+    inputs are merely called the most frequent class."""
+    balanced = trial.balanced_accuracy - given.balanced_accuracy
+    accuracy = (trial.only_this_correct - trial.only_given_correct) / n if n else 0.0
+    return max(balanced, accuracy) if balanced >= -_SAME_BALANCED else balanced

@@ -54,6 +54,8 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
         )
     if not known:
         return Judgement(Outcome.SKIPPED, "No shifted item is of a judged class.", facts)
+    if all((r.unshifted.high or 0.0) <= policy.smallest_effect or r.unshifted.value == 0 for r in known):
+        return Judgement(Outcome.SKIPPED, "No judged class is found as it is, so shifts have no recall to cost.", facts)
     still_open = [r for r in known if (r.loss.high or 0.0) > policy.smallest_effect]
     consistency = shift.modes[0].consistency
     if still_open:

@@ -8,6 +8,9 @@ from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.results import AuditResult, Decision, StageResult
 
+# Where inputs are scaled or classes ordered otherwise than the model has it, all further numbers follow from that.
+_CAUSES = ("PA210", "PA211")
+
 
 def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[Verdict, Decision]:
     """The verdict and its reasons.
@@ -28,7 +31,7 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         critical = any(f.severity is Severity.CRITICAL for f in failed)
         return (
             Verdict.NOT_READY if critical else Verdict.NEEDS_REVIEW,
-            _decision(sorted(failed, key=lambda f: f.severity.rank), crash_reasons),
+            _decision(sorted(failed, key=lambda f: (f.code not in _CAUSES, f.severity.rank)), crash_reasons),
         )
     if unclear or crashed:
         return Verdict.INCONCLUSIVE, _decision(unclear, crash_reasons)

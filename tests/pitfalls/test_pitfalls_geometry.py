@@ -273,3 +273,14 @@ def test_only_padded_zeros_that_an_average_reads_count() -> None:
     assert average(keras.layers.ZeroPadding2D(((0, 1), (0, 1))), size=7) == "FAILED"
     leaky = keras.layers.LeakyReLU(negative_slope=0.1)
     assert average(keras.layers.ZeroPadding2D(1), leaky) == "FAILED"
+
+
+def test_a_class_that_is_never_found_has_no_recall_that_a_shift_could_cost() -> None:
+    rng = np.random.default_rng(0)
+    never = bounded_item_mean(np.zeros(80), 0.0, 1.0, rng)
+    recall = ShiftedRecall("fraud", wilson(0, 80), never, bounded_item_mean(np.zeros(80), -1.0, 1.0, rng))
+    mode = ShiftMode("circular", bounded_item_mean(np.ones(80), 0.0, 1.0, rng), wilson(80, 80), ())
+    geometry = GeometryEvidence(
+        sites=(), shift=ShiftEvidence("circular", "Because.", 1, 0.02, 4, 80, (mode,), (recall,))
+    )
+    assert found("PA309", geometry).outcome is Outcome.SKIPPED

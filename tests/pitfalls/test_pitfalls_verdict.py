@@ -326,3 +326,39 @@ def test_recall_from_scores_that_say_nothing_is_not_taken_for_ranking() -> None:
     assert findings["PA204"].outcome is Outcome.PASSED
     assert findings["PA209"].outcome is Outcome.UNDECIDED
     assert findings["PA211"].outcome is Outcome.PASSED
+
+
+def test_a_scaling_that_costs_accuracy_alone_is_found() -> None:
+    """Pictures of 0 to 255 for a model of 0 to 1: balanced accuracy stays, and every tenth item is lost."""
+    trials = (
+        ScalingTrial("x", 0.771, 0, 0, None),
+        ScalingTrial("x / 255", 0.773, 120, 11, mcnemar_first_better(120, 11)),
+    )
+    measured = evidence(from_counts(85, 35, 160, 720), "fraud", input_scaling=InputScaling(1_000, 0.0, 255.0, trials))
+    assert concluded(measured)[2]["PA210"].outcome is Outcome.FAILED
+
+
+def test_a_scaling_that_names_the_most_frequent_class_is_no_better() -> None:
+    """Accuracy rises from 80 to 95 % because everything is called ordinary: recall pays for it."""
+    trials = (
+        ScalingTrial("x", 0.85, 0, 0, None),
+        ScalingTrial("x / 255", 0.50, 190, 45, mcnemar_first_better(190, 45)),
+    )
+    measured = evidence(from_counts(45, 5, 190, 760), "fraud", input_scaling=InputScaling(1_000, 0.0, 255.0, trials))
+    assert concluded(measured)[2]["PA210"].outcome is Outcome.PASSED
+
+
+def test_a_class_of_interest_that_is_nearly_everything_hides_no_missed_class() -> None:
+    confusion = from_confusion([[860, 8], [54, 65]], ["plain", "blob"])
+    verdict, _, findings = concluded(evidence(confusion, "plain"))
+    assert findings["PA201"].outcome is Outcome.UNDECIDED
+    assert "'blob'" in findings["PA201"].summary
+    assert verdict is not Verdict.READY
+    balanced = from_confusion([[860, 8], [4, 115]], ["plain", "blob"])
+    assert concluded(evidence(balanced, "plain"))[2]["PA201"].outcome is Outcome.PASSED
+
+
+def test_what_explains_all_other_numbers_stands_first() -> None:
+    swapped = from_confusion([[3, 197], [194, 6]], ["cat", "dog"])
+    _, decision, _ = concluded(evidence(swapped))
+    assert decision.decided_by[0] == "PA211"

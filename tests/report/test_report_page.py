@@ -224,3 +224,21 @@ def test_a_picture_with_hostile_labels_is_not_refused() -> None:
     svg = render_svg(alt.Chart(rows).mark_point().encode(x="x:Q", y="name:N"))
     assert "<script" not in svg
     assert not re.search(r"<[^>\"]*\son\w+=", re.sub(r'"[^"]*"', '""', svg))
+
+
+def test_shifts_over_several_distances_are_drawn() -> None:
+    from poolaudit.evidence.geometry import GeometryEvidence, ShiftAtDistance, ShiftEvidence, ShiftMode
+    from poolaudit.report.charts.geometry import shift_consistency
+    from poolaudit.statistics.intervals import wilson
+
+    share = wilson(180, 200)
+    distances = tuple(ShiftAtDistance(cells, wilson(200 - 20 * cells, 200)) for cells in (1, 2, 3))
+    modes = tuple(ShiftMode(name, share, share, distances) for name in ("circular", "zero"))
+    shift = ShiftEvidence("circular", "Because.", 3, 0.1, 12, 200, modes, ())
+    chart = shift_consistency(shift)
+    assert chart is not None
+    assert "Same class as unshifted" in chart.svg
+    result = result_of(from_confusion(diagonal(2, 50, 0.8)))
+    geometry = GeometryEvidence(sites=(), shift=shift)
+    page = build_page(dataclasses.replace(result, evidence=dataclasses.replace(result.evidence, geometry=geometry)))
+    assert not [block for section in page.sections for block in section.blocks if isinstance(block, Problem)]

@@ -104,8 +104,10 @@ def refusal(layer: LayerUnderTest, case: Case) -> None:
         raise NotApplicable
     if case.flaw == "wrong_input_rank" and (case.configuration.layout == "any" or not known):
         raise NotApplicable
-    if case.flaw == "window_beyond_int32" and _has_weights(layer):
-        raise NotApplicable  # weights of such a window would fill the memory before anyone could refuse
+    if case.flaw == "window_beyond_int32" and not layer.subject.subject.builtin:
+        raise NotApplicable  # weights of such a window would fill the memory, and a loop over it would never end
+    if case.flaw == "window_exceeds_input" and isinstance(layer.subject.fixed.get("padding"), tuple):
+        raise NotApplicable  # its own padding makes room for the window
     try:
         y = layer.value(x)
     except Refused:
@@ -119,10 +121,8 @@ def refusal(layer: LayerUnderTest, case: Case) -> None:
     custom = not layer.subject.subject.builtin
     if (custom or case.flaw == "window_exceeds_input") and y.ndim == x.ndim and not y.size:
         return  # nothing came out, which is no value; where a shape was declared, its inference is judged apart
-    if case.flaw == "wrong_input_rank" and not _declares_rank(layer.instance):
-        raise NotApplicable
-    if case.flaw == "wrong_input_rank" and custom and _declared_shape(layer.instance, x.shape) == tuple(y.shape):
-        raise NotApplicable  # it gives what it declares for such an input; nothing tells that it means another rank
+    if case.flaw == "wrong_input_rank" and custom and getattr(layer.instance, "input_spec", None) is None:
+        raise NotApplicable  # most right layers reduce fixed axes of whatever comes, and leave the rank to Keras
     if case.flaw in ("unknown_padding", "unknown_data_format") and str(_spelt(case)).lower() in _NAMES:
         raise NotApplicable
     raise Violation(f"an output of shape {y.shape}", "an exception", f"accepts {(case.flaw or '').replace('_', ' ')}")
@@ -136,28 +136,6 @@ def _as_one_number(case: Case) -> PoolConfiguration | None:
         return None
     wrong = [n for n in getattr(case.configuration, field) if n <= 0 or n != int(n)]
     return replace(case.configuration, **{field: wrong[0]}) if wrong else None
-
-
-def _has_weights(layer: LayerUnderTest) -> bool:
-    """Whether the layer makes weights from its arguments."""
-    import keras
-
-    build = getattr(layer.subject.factory, "build", None)
-    return not layer.subject.subject.builtin and build is not None and build is not keras.layers.Layer.build
-
-
-def _declared_shape(instance: Any, shape: tuple[int, ...]) -> tuple[int | None, ...] | None:
-    """What the layer says of its output; None where it says nothing."""
-    try:
-        return tuple(instance.compute_output_shape(shape))
-    except Exception:
-        return None
-
-
-def _declares_rank(instance: Any) -> bool:
-    """Whether the layer says anywhere what rank it takes; one that reduces fixed axes of any input does not."""
-    own_shape = not getattr(getattr(instance, "compute_output_shape", None), "_is_default", False)
-    return own_shape or getattr(instance, "input_spec", None) is not None
 
 
 _NAMES = ("valid", "same", "channels_last", "channels_first")

@@ -56,13 +56,14 @@ def shift_consistency(shift: ShiftEvidence) -> Chart | None:
         color=alt.Color("mode:N", title="Shift", scale=alt.Scale(range=[BLUE, ORANGE, GREY])),
         xOffset="mode:N",
     )
+    title = "Same class as unshifted"
     y = alt.Y(
         "value:Q",
-        title="Same class as unshifted",
+        title=title,
         scale=alt.Scale(domain=[min(lowest, 0.9), 1]),
         axis=alt.Axis(format="%"),
     )
-    chart = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=y.title), y2="high:Q") + base.mark_point(
+    chart = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=title), y2="high:Q") + base.mark_point(
         filled=True, size=60, opacity=1
     ).encode(y=y)
     return Chart(
