@@ -68,12 +68,13 @@ def _fitted(subject: LoadedSubject, case: PoolCase) -> PoolCase:
 
 def enlarged(configuration: PoolConfiguration, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Axes long enough for the window that the layer insists on."""
-    if configuration.layout != "windowed" or configuration.padding != "valid":
+    if configuration.layout != "windowed" or configuration.padding == "same":
         return shape
     sizes = list(shape)
     for axis, position in enumerate(configuration.spatial_axes()):
         span = window_span(configuration.effective_window[axis], configuration.effective_dilation[axis])
-        sizes[position] = max(sizes[position], span)
+        around = sum(configuration.padding[axis]) if isinstance(configuration.padding, tuple) else 0
+        sizes[position] = max(sizes[position], span - around)
     return tuple(sizes)
 
 

@@ -37,19 +37,32 @@ def judge(
     if verdict.case is None or not _may_be_the_frameworks(job, result, description):
         return result, None
     for twin in _twins(job, description, verdict.case):
-        case = replace(verdict.case, configuration=replace(verdict.case.configuration, kind=twin.like or "unknown"))
+        case = _without_explicit_padding(verdict.case)
+        case = replace(case, configuration=replace(case.configuration, kind=twin.like or "unknown"))
         if not all_properties().get(job.property).holds_for(case.configuration.kind):
             continue
         # A minimum by way of a maximum has the other's sign: properties take the sign from the seed.
         tried = (case, replace(case, seed=case.seed + 1)) if description.like.endswith("min") else (case,)
         same = Job(twin, job.property, job.mode, job.dtype, profile, job.seed, tried)
         other = engine.run([same], None)[same].result
-        of_its_kind = twin.like == description.like and job.property != "integer_inputs"
+        padded = isinstance(verdict.case.configuration.padding, tuple)
+        of_its_kind = twin.like == description.like and job.property != "integer_inputs" and not padded
         excused = _alike(other, result) or (_delegates(job, description) and not of_its_kind)
         if other.outcome is Outcome.FAILED and excused:
             unlisted = f"{twin.name}:{job.property}:{job.mode}:{job.dtype}"
             return _explained(result, explaining_entry(other, case), unlisted)
     return result, None
+
+
+def _without_explicit_padding(case: Case) -> Case:
+    """Keras's layers take no numbers of cells: the same windows over an input that is larger by them."""
+    padding = case.configuration.padding
+    if not isinstance(padding, tuple):
+        return case
+    sizes = list(case.input_shape)
+    for position, cells in zip(case.configuration.spatial_axes(), padding, strict=True):
+        sizes[position] += sum(cells)
+    return replace(case, configuration=replace(case.configuration, padding="valid"), input_shape=tuple(sizes))
 
 
 def _delegates(job: Job, description: Description) -> bool:

@@ -108,6 +108,18 @@ class LoopOverStaticSteps1D(WindowedLayer):
         return tf.stack([maximum_over(x[:, start : start + self.pool_size[0]], axis=1) for start in starts], axis=1)
 
 
+@serialisable
+class AnyRankAccepted2D(keras.layers.Layer):
+    """Global maximum over 'everything in the middle', whatever the rank of the input."""
+
+    def call(self, inputs):
+        x = tf.cast(inputs, self.compute_dtype)
+        return tf.reduce_max(x, axis=[1, 2])
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+
 # `slip` says what fails and `breaks` which property; the developer did nothing that the definition forbids.
 CONTESTED_LAYERS: tuple[LayerSpecimen, ...] = (
     LayerSpecimen(
@@ -165,5 +177,13 @@ CONTESTED_LAYERS: tuple[LayerSpecimen, ...] = (
         1,
         "Needs to know the number of steps, and says so by a TypeError only.",
         ("modes_agree",),
+    ),
+    LayerSpecimen(
+        "any_rank_accepted_2d",
+        AnyRankAccepted2D,
+        "global_max",
+        2,
+        "Checks no rank, so a volume comes out half pooled, as with most right layers.",
+        ("refusal",),
     ),
 )

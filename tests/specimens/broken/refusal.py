@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from specimens.layer_base import (
@@ -95,18 +94,6 @@ class OutputSizeOfZeroAccepted2D(PoolingLayer):
 
 
 @serialisable
-class AnyRankAccepted2D(keras.layers.Layer):
-    """Global maximum over 'everything in the middle', whatever the rank of the input."""
-
-    def call(self, inputs):
-        x = tf.cast(inputs, self.compute_dtype)
-        return tf.reduce_max(x, axis=[1, 2])
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[-1])
-
-
-@serialisable
 class NeedsAFirstRow2D(WindowedLayer):
     def pool(self, x):
         probe = highest(*self.windows(x[0][None]))
@@ -165,14 +152,6 @@ SPECIMENS = (
         2,
         "An output size of 0 gives an empty output and no exception.",
         ("refusal",),
-    ),
-    LayerSpecimen(
-        "any_rank_accepted_2d",
-        AnyRankAccepted2D,
-        "global_max",
-        2,
-        "Checks no rank, so a volume comes out half pooled and with another shape than declared.",
-        ("refusal", "shape_inference"),
     ),
     LayerSpecimen(
         "empty_batch_crashes_2d",
