@@ -34,6 +34,8 @@ class AuditPlan:
         stages: Which of `STAGES` to run.
         budget: "quick", "standard" or "thorough": how much the stages that search try.
         trial_store: Folder that keeps the trainings of the ablation between runs.
+        stage_store: Folder that keeps what the stages find; a stage whose model, data, settings and software are the
+            same is not run again. None runs every stage.
         policy: The thresholds that turn numbers into findings.
         feature_size: Size of the smallest feature that matters, in input cells; None estimates it from the test data.
         seed: Of everything random.
@@ -54,6 +56,7 @@ class AuditPlan:
     stages: tuple[str, ...] = STAGES
     budget: str = "standard"
     trial_store: str | Path = "poolaudit-trials"
+    stage_store: str | Path | None = None
     policy: Policy = field(default_factory=Policy)
     feature_size: float | None = None
     seed: int = 0

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from poolaudit.audit.judging import judge
 from poolaudit.audit.plan import AuditPlan
 from poolaudit.audit.provenance import data_provenance, model_provenance, provenance_of
+from poolaudit.audit.reuse import StageReuse
 from poolaudit.audit.stages import ALL_STAGES, Stage, StageContext, StageSkipped
 from poolaudit.audit.subject import load_subject
 from poolaudit.errors import PoolauditError
@@ -35,13 +37,15 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
     subject = load_subject(plan)
     stages = [stage for stage in ALL_STAGES if subject.model is not None or not stage.needs_model]
     wanted = [stage.name for stage in stages if stage.name in plan.stages]
+    kept = None if plan.stage_store is None else StageReuse(Path(plan.stage_store), plan, subject)
     evidence, results = Evidence(), []
     for stage in stages:
         if stage.name not in wanted:
             results.append(StageResult(stage.name, Outcome.SKIPPED, 0.0, "not asked for"))
             continue
         listener(StageStarted(stage.name, wanted.index(stage.name) + 1, len(wanted)))
-        found, result = _run_stage(stage, StageContext(plan, subject, evidence, _teller(stage.name, listener)))
+        context = StageContext(plan, subject, evidence, _teller(stage.name, listener))
+        found, result = _run_stage(stage, context) if kept is None else _run_or_reuse(stage, context, kept)
         evidence = replace(evidence, **{stage.name: found})
         results.append(result)
         listener(StageFinished(stage.name, result.outcome, result.duration_seconds, result.reason))
@@ -64,6 +68,14 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
 
 def _teller(stage: str, listener: Listener) -> Callable[[int, int, str], None]:
     return lambda done, total, what: listener(StageProgress(stage, done, total, what))
+
+
+def _run_or_reuse(stage: Stage, context: StageContext, kept: StageReuse) -> tuple[Any, StageResult]:
+    known = kept.find(stage.name, context.evidence)
+    if known is not None:
+        return known
+    found, result = _run_stage(stage, context)
+    return found, kept.store(stage.name, context.evidence, found, result)
 
 
 def _run_stage(stage: Stage, context: StageContext) -> tuple[Any, StageResult]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from poolaudit.cli import running
+from poolaudit.errors import InvalidInputError
+
+DEFAULT_STAGE_STORE = Path("poolaudit-stages")
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +57,17 @@ def _audit(
             help="Size of the smallest feature that matters, in input cells. [default: estimated from the test data]",
         ),
     ] = None,
+    changed_only: Annotated[
+        bool,
+        typer.Option(
+            "--changed-only",
+            help="Do not run a stage again whose model, data, settings and software are as in an earlier audit.",
+        ),
+    ] = False,
+    stage_store: Annotated[
+        Path | None,
+        typer.Option("--stage-store", help="Folder for --changed-only. [default: poolaudit-stages]"),
+    ] = None,
     policy: running.PolicyFile = None,
     fail_level: running.FailLevel = None,
     baseline: running.Baseline = None,
@@ -65,6 +80,8 @@ def _audit(
     from poolaudit.audit import STAGES, AuditPlan
     from poolaudit.store.atomic import make_output_folder
 
+    if stage_store is not None and not changed_only:
+        raise InvalidInputError("--stage-store is given without --changed-only", "both, or neither")
     plan = AuditPlan(
         model=model,
         test=test,
@@ -77,6 +94,7 @@ def _audit(
         stages=tuple(stages) if stages else STAGES,
         budget=budget,
         feature_size=feature_size,
+        stage_store=(stage_store or DEFAULT_STAGE_STORE) if changed_only else None,
         policy=running.chosen_policy(policy, fail_level),
         seed=seed,
         title=title,

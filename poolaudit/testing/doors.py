@@ -61,6 +61,10 @@ class Session:
         if result is None:
             result = measure()
             self.cache.put(key, result)
+        return self.recorded(result)
+
+    def recorded(self, result: AuditResult) -> AuditResult:
+        """The result with the baseline applied, noted for the report."""
         if self.settings.baseline is not None:
             result = apply_baseline(result, self.settings.baseline)
         self.records.append(Record(self.test, result))
@@ -105,6 +109,17 @@ class Doors:
             own = [entry for entry in result.results if entry.layer == layer]
             self._session.record_layer(layer, own, options.get("seed", 0))
         return result
+
+    def find_leaks(self, train: Any, test: Any, validation: Any = None, **options: Any) -> AuditResult:
+        """Compares test with training data; `options` are the further arguments of `poolaudit.find_leaks`."""
+        from poolaudit.audit.leaks import find_leaks
+
+        told = {"policy": self._session.policy, "command": "pytest"} | options
+        given = {"train": train, "test": test, "validation": validation, **told}
+        if options.get("clean_split") is not None or "listener" in options:
+            # What is written or told on the way is asked for as much as the result.
+            return self._session.recorded(find_leaks(**given))
+        return self._session.answer("leaks", given, lambda: find_leaks(**given))
 
     def _run(self, **given: Any) -> AuditResult:
         from poolaudit.audit import AuditPlan, run_audit

@@ -230,3 +230,81 @@ def test_unused_it_loads_nothing(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.runpytest_subprocess("-p", "no:cov", "-p", "no:benchmark", "-p", "no:randomly").assert_outcomes(passed=1)
+
+
+def test_leaks_are_found_shared_and_reported(project: pytest.Pytester) -> None:
+    rng = np.random.default_rng(0)
+    train, test = rng.integers(0, 255, (2, 40, 12, 12, 1)).astype("uint8")
+    labels = np.arange(40) % 2
+    np.savez(project.path / "train.npz", x=train, y=labels)
+    np.savez(project.path / "clean.npz", x=test, y=labels)
+    np.savez(project.path / "leaky.npz", x=np.concatenate([test[:30], train[:10]]), y=[*labels[:30], *labels[:10]])
+    project.makepyfile(
+        test_leaks="""
+        def test_clean(poolaudit):
+            poolaudit.find_leaks("train.npz", "clean.npz", title="Clean split").require_no("PA401")
+
+
+        def test_leaky(poolaudit):
+            poolaudit.find_leaks("train.npz", "leaky.npz", title="Leaky split").require_no("PA401")
+
+
+        def test_shared(poolaudit, monkeypatch):
+            monkeypatch.setattr("poolaudit.audit.leaks.find_leaks", None)
+            assert poolaudit.find_leaks("train.npz", "leaky.npz", title="Leaky split").scope == "leakage"
+
+
+        def test_written(poolaudit):
+            for name in ("one.npz", "two.npz"):
+                poolaudit.find_leaks("train.npz", "leaky.npz", title="Leaky split", clean_split=name)
+        """
+    )
+    result = run(project, "test_leaks.py", "--poolaudit-report", "audits")
+    result.assert_outcomes(passed=3, failed=1)
+    assert "PA401 No test item is a copy of a training item: FAILED" in result.stdout.str()
+    document = json.loads((project.path / "audits" / "result.json").read_text())
+    assert {entry["title"] for entry in document["results"]} == {"Clean split", "Leaky split"}
+    assert (project.path / "one.npz").is_file()
+    assert (project.path / "two.npz").is_file()
+
+
+def test_the_profile_reaches_audits_and_layer_checks(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_profile="""
+        import pytest
+
+
+        class Seen(Exception):
+            pass
+
+
+        def test_audit(poolaudit, monkeypatch):
+            def seen(plan):
+                raise Seen(plan.budget)
+
+            monkeypatch.setattr("poolaudit.audit.run_audit", seen)
+            with pytest.raises(Seen, match="^standard$"):
+                poolaudit.audit("good.npz", test="good.npz")
+            with pytest.raises(Seen, match="^thorough$"):
+                poolaudit.audit("good.npz", test="good.npz", budget="thorough")
+        """
+    )
+    run(project, "test_profile.py", "--poolaudit-profile", "standard").assert_outcomes(passed=1)
+    run(project, "test_profile.py").assert_outcomes(failed=1)
+    run(project, "test_profile.py", "-o", "poolaudit_profile=standard").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("key", ["poolaudit_policy", "poolaudit_baseline"])
+def test_a_wrong_ini_key_is_a_usage_error(project: pytest.Pytester, key: str) -> None:
+    result = run(project, "-o", f"{key}=nowhere.toml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "is not a file" in result.stderr.str()
+
+
+def test_a_report_folder_that_cannot_be_made_is_one_message(project: pytest.Pytester) -> None:
+    (project.path / "taken").write_text("a file")
+    result = run(project, "-k", "good", "--poolaudit-report", "taken")
+    text = result.stdout.str() + result.stderr.str()
+    assert result.ret != pytest.ExitCode.OK
+    assert "INTERNALERROR" not in text
+    assert "taken" in text
