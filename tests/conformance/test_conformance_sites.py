@@ -282,6 +282,28 @@ def test_kinds_of_custom_layers_are_read_off_what_they_compute() -> None:
     assert (kinds["minimum"], kinds["plain"], kinds["slicing"]) == ("min", "max", None)
 
 
+def test_a_log_sum_exp_is_not_taken_for_the_root_mean_square_it_resembles_around_one() -> None:
+    class LogMeanExponentialPooling(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return keras.ops.logsumexp(x, axis=(1, 2)) - np.log(x.shape[1] * x.shape[2]).astype("float32")
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (shape[0], shape[3])
+
+    class RootMeanSquarePooling(LogMeanExponentialPooling):
+        def call(self, x: Any) -> Any:
+            return keras.ops.sqrt(keras.ops.mean(keras.ops.square(x), axis=(1, 2)))
+
+    x = np.random.default_rng(0).uniform(0.5, 1.5, size=(4, 8, 8, 2)).astype("float32")
+    kinds = []
+    for layer in (LogMeanExponentialPooling(), RootMeanSquarePooling()):
+        model = keras.Sequential([keras.Input((8, 8, 2)), layer, keras.layers.Dense(2)])
+        (seen,) = record_site_activations(load_model(model), x)
+        configuration = site_configuration(seen)
+        kinds.append(None if configuration is None else configuration.kind)
+    assert kinds == [None, "global_rms"]
+
+
 def modes(results: Results) -> dict[str, Outcome]:
     assert {r.property for r in results} == {"exports_agree"}
     return {r.mode: r.outcome for r in results}
