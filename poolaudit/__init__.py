@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from poolaudit.ablation.variants import Variant, applicable_variants, parse_variant, variant
     from poolaudit.audit import AuditPlan, run_audit
     from poolaudit.audit.ablation import AblationPlan, run_ablation
+    from poolaudit.audit.bench import benchmark_model
     from poolaudit.audit.leaks import find_leaks
     from poolaudit.conformance.check import ConformanceResult, check_layer
     from poolaudit.errors import InvalidInputError, PoolauditError
@@ -43,6 +44,7 @@ _HOMES = {
     "ConformanceResult": "poolaudit.conformance.check",
     "check_layer": "poolaudit.conformance.check",
     "AuditPlan": "poolaudit.audit",
+    "benchmark_model": "poolaudit.audit.bench",
     "AuditResult": "poolaudit.results",
     "Estimate": "poolaudit.evidence.estimates",
     "Finding": "poolaudit.findings",
@@ -78,6 +80,7 @@ __all__ = [  # noqa: RUF022 - the version first
     "Verdict",
     "applicable_variants",
     "apply_variant",
+    "benchmark_model",
     "build_variant",
     "check_layer",
     "inspect_pooling",

@@ -105,6 +105,22 @@ def poolaudit(request: pytest.FixtureRequest) -> Doors:
     return Doors(_session(request.config))
 
 
+@pytest.fixture
+def benchmark_pooling(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Times a pooling layer with pytest-benchmark: `benchmark_pooling(layer, shapes, dtypes)`, one entry a case.
+
+    Each shape (with batch) and dtype gives a forward pass and a gradient, named after them in pytest-benchmark's table
+    and files, with the bytes moved as extra information; `--benchmark-save` and `--benchmark-compare` work as ever.
+    """
+    if not request.config.pluginmanager.hasplugin("benchmark"):
+        from poolaudit.errors import MissingExtraError
+
+        raise MissingExtraError("The fixture benchmark_pooling", "bench")
+    from poolaudit.testing.benchmarks import PoolingBenchmarks
+
+    return PoolingBenchmarks(request.getfixturevalue("benchmark"))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """A worker of pytest-xdist is done: what its tests audited joins the report."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 from poolaudit import requirements
 from poolaudit.evidence.ablation import AblationEvidence
+from poolaudit.evidence.benchmarks import BenchmarkEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
@@ -17,7 +18,7 @@ from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
 
 SCHEMA_VERSION = 1
-Scope = Literal["audit", "geometry", "conformance", "ablation", "leakage"]
+Scope = Literal["audit", "geometry", "conformance", "ablation", "leakage", "benchmarks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Evidence:
     conformance: tuple[PropertyResult, ...] | None = None
     ablation: AblationEvidence | None = None
     leakage: LeakageEvidence | None = None
+    benchmarks: BenchmarkEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ _CODES: dict[Scope, tuple[str, ...]] = {
     "geometry": ("PA30", "PA31", "PA32", "PA33", "PA34"),
     "ablation": ("PA35", "PA36", "PA37", "PA38", "PA39", "PA5"),
     "leakage": ("PA4",),
+    # Speed is measured and compared, not judged.
+    "benchmarks": (),
 }
 
 

@@ -49,10 +49,38 @@ def main(arguments: list[str] | None = None) -> None:
 
 def register_commands() -> None:
     """Adds every command to `app`, once."""
-    from poolaudit.cli import ablate, accept, apply, audit, check, demo, diff, explain, inspect, leaks, metrics, report
+    from poolaudit.cli import (
+        ablate,
+        accept,
+        apply,
+        audit,
+        bench,
+        check,
+        demo,
+        diff,
+        explain,
+        inspect,
+        leaks,
+        metrics,
+        report,
+    )
 
     if not app.registered_commands:
-        for module in (audit, metrics, inspect, check, leaks, ablate, apply, report, diff, accept, explain, demo):
+        for module in (
+            audit,
+            metrics,
+            inspect,
+            check,
+            leaks,
+            ablate,
+            apply,
+            bench,
+            report,
+            diff,
+            accept,
+            explain,
+            demo,
+        ):
             module.register(app)
 
 

@@ -48,3 +48,22 @@ def interval(estimate: Estimate, *, as_percent: bool) -> str:
     if as_percent:
         return f"{percent(estimate.low)} to {percent(estimate.high)}"
     return f"{number(estimate.low)} to {number(estimate.high)}"
+
+
+def duration(seconds: float | None) -> str:
+    """A short time with its unit, three digits: "12.3 µs", "4.56 ms", "1.20 s"."""
+    if seconds is None:
+        return "not known"
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 1 or unit == "µs":
+            return f"{seconds * factor:.3g} {unit}"
+    raise AssertionError
+
+
+def times(ratio: Estimate) -> str:
+    """A ratio with its interval, "1.03 (0.98 to 1.09)", or the reason why there is none."""
+    if ratio.value is None:
+        return f"not comparable: {ratio.reason}"
+    if ratio.low is None or ratio.high is None:
+        return f"{ratio.value:.2f} (no interval: {ratio.reason})"
+    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"

@@ -100,3 +100,18 @@ def smallest_detectable_loss(n: int, rate: float, confidence: float = 0.95, powe
     # The rate at which X <= low has exactly the wanted power: P(X <= k) = I_{1-p}(n - k, k + 1).
     lost_rate = 1.0 - float(special.betaincinv(n - low, low + 1, power))
     return rate - lost_rate
+
+
+def median_ranks(n: int, confidence: float) -> tuple[int, int] | None:
+    """Positions from 0, among n sorted values, between which the median of their distribution lies; None for too few.
+
+    The narrowest symmetric pair whose coverage, exact and whatever the distribution, is at least `confidence`.
+
+    Source: David and Nagaraja, Order Statistics, 3rd edition (2003), section 7.1.
+    """
+    best = None
+    for low in range(n // 2):
+        if 1 - 2 * probability_at_most(low, n, 0.5) < confidence:
+            break
+        best = low
+    return None if best is None else (best, n - 1 - best)

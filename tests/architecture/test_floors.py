@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "evaluation": 2,
     "conformance": 2,
     "ablation": 2,
+    "benchmarks": 2,
     "leakage": 2,
     "pitfalls": 2,
     "audit": 3,

@@ -63,7 +63,7 @@ def test_top_level_is_the_documented_one(results: dict[str, AuditResult]) -> Non
     plain = json.loads(encode_result(results["binary"]))
     assert plain["schema_version"] == SCHEMA_VERSION
     assert {"verdict", "findings", "evidence", "provenance"} <= set(plain)
-    assert set(plain["evidence"]) == {"geometry", "evaluation", "conformance", "ablation", "leakage"}
+    assert set(plain["evidence"]) == {"geometry", "evaluation", "conformance", "ablation", "leakage", "benchmarks"}
     assert {"code", "title", "outcome", "severity", "summary"} <= set(plain["findings"][0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from poolaudit.report.blocks import Section
-from poolaudit.report.sections import ablation, conformance, glossary, leakage, method, metrics, pooling
+from poolaudit.report.sections import ablation, benchmarks, conformance, glossary, leakage, method, metrics, pooling
 from poolaudit.results import AuditResult
 
 # Name, for the card that stands where a section cannot be rendered, and the function that makes it.
@@ -15,6 +15,7 @@ SECTIONS: tuple[tuple[str, Callable[[AuditResult], Section | None]], ...] = (
     ("Does the pooling cost recall?", ablation.section),
     ("Correctness of the pooling layers", conformance.section),
     ("Leakage", leakage.section),
+    ("Speed of the pooling", benchmarks.section),
     ("Words used here", glossary.section),
     ("How this was made", method.section),
 )
