@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from poolaudit.evidence.estimates import Estimate
     from poolaudit.findings import Finding
     from poolaudit.geometry.inspect import inspect_pooling
+    from poolaudit.integrations.tracking import log_to_mlflow
+    from poolaudit.integrations.training import AuditCallback
     from poolaudit.outcomes import Outcome, Severity, Verdict
     from poolaudit.policy import Policy, load_policy
     from poolaudit.results import AuditResult
@@ -43,6 +45,8 @@ _HOMES = {
     "run_ablation": "poolaudit.audit.ablation",
     "ConformanceResult": "poolaudit.conformance.check",
     "check_layer": "poolaudit.conformance.check",
+    "AuditCallback": "poolaudit.integrations.training",
+    "log_to_mlflow": "poolaudit.integrations.tracking",
     "AuditPlan": "poolaudit.audit",
     "benchmark_model": "poolaudit.audit.bench",
     "AuditResult": "poolaudit.results",
@@ -65,6 +69,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022 - the version first
     "__version__",
     "AblationPlan",
+    "AuditCallback",
     "AuditPlan",
     "AuditResult",
     "ConformanceResult",
@@ -87,6 +92,7 @@ __all__ = [  # noqa: RUF022 - the version first
     "find_leaks",
     "load_policy",
     "load_result",
+    "log_to_mlflow",
     "parse_variant",
     "run_ablation",
     "run_audit",

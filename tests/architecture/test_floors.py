@@ -40,6 +40,7 @@ FLOORS: dict[str, int] = {
     "cli": 4,
     "pytest_plugin": 4,
     "testing": 4,
+    "integrations": 4,
     "__main__": 5,
     "__init__": 5,
 }
