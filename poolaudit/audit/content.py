@@ -159,10 +159,10 @@ def _of_folder(folder: Path) -> str:
 def _named_files(table: Path) -> Iterator[Path]:
     """The files that a manifest names; they are its content as much as its rows."""
     try:
-        columns, _ = read_table(table, lambda name: False if name == "path" else None)
+        columns, _ = read_table(table, lambda name: False if name in ("path", "file_name") else None)
     except InvalidInputError as error:
         raise NoFingerprint(str(error)) from error
-    for name in sorted({str(entry) for entry in columns["path"].to_pylist()} if "path" in columns else ()):
+    for name in sorted({str(entry) for column in columns.values() for entry in column.to_pylist()}):
         file = table.parent / name
         if file.is_file():
             yield file

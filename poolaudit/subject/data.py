@@ -17,6 +17,7 @@ from poolaudit.subject.datasets import as_labels, collect, is_dataset
 from poolaudit.subject.feature_sizes import SIZE_KEYS, feature_sizes
 from poolaudit.subject.files import exists, missing_file
 from poolaudit.subject.functions import call_reference, is_reference
+from poolaudit.subject.hugging_face import METADATA, image_column, read_embedded_images
 from poolaudit.subject.images import read_image_folder
 from poolaudit.subject.labels import resolve_class
 from poolaudit.subject.manifests import read_manifest
@@ -101,13 +102,16 @@ def _from_text(text: str, name: str, resize: tuple[int, int] | None) -> RawSplit
         return read_builtin(scheme, rest, name)
     path = Path(text)
     if text and exists(path, folder=True):
+        if exists(path / METADATA):
+            return read_manifest(path / METADATA, resize)
         return read_image_folder(path, resize)
     if exists(path):
         suffix = path.suffix.lower()
         if suffix == ".npz":
             return _from_npz(path, name)
         if suffix in TABLE_SUFFIXES:
-            return read_manifest(path, resize)
+            column = None if suffix == ".csv" else image_column(path)
+            return read_manifest(path, resize) if column is None else read_embedded_images(path, column, resize)
         raise InvalidInputError(f"{path.name} has the unknown ending {path.suffix!r}", _FORMS)
     if is_reference(text):
         if did_you_mean(scheme, _SCHEMES) and "." not in scheme and _not_importable(scheme):

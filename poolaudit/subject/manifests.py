@@ -16,6 +16,8 @@ from poolaudit.subject.tables import read_table
 
 _COLUMNS = ("path", "label", "group", "time")
 _NUMBERS = ("size",)
+# What the metadata.csv of a Hugging Face image folder calls the path.
+_HUGGING_FACE = "file_name"
 
 
 def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
@@ -26,7 +28,10 @@ def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
     Raises:
         InvalidInputError: A column is missing, a path leaves the manifest's folder, an image cannot be read.
     """
-    columns, ignored = read_table(path, lambda name: False if name in _COLUMNS else True if name in _NUMBERS else None)
+    wanted = (*_COLUMNS, _HUGGING_FACE)
+    columns, ignored = read_table(path, lambda name: False if name in wanted else True if name in _NUMBERS else None)
+    if "path" not in columns and _HUGGING_FACE in columns:
+        columns["path"] = columns.pop(_HUGGING_FACE)
     for needed in ("path", "label"):
         if needed not in columns:
             present = [*columns, *ignored]
