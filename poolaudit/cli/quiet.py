@@ -12,9 +12,16 @@ def import_tensorflow() -> None:
 
     Its C++ side writes a few lines to standard error before any log level is heeded, so only the file descriptor
     can silence them.
+
+    Raises:
+        InvalidInputError: Keras is told to run on another backend.
     """
     if "tensorflow" in sys.modules:
         return
+    from poolaudit.subject._keras_load import require_tensorflow_backend
+
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        require_tensorflow_backend()
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as swallowed:

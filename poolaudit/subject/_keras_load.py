@@ -18,13 +18,16 @@ from poolaudit.subject._config_scan import EmbeddedCode, embedded_code
 
 
 def require_tensorflow_backend() -> None:
-    """Raises InvalidInputError where Keras does not run on TensorFlow."""
-    import keras
+    """Raises InvalidInputError where Keras does not run on TensorFlow, before another backend is loaded."""
+    stated = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if "keras" in sys.modules or stated == "tensorflow":
+        import keras
 
-    if keras.backend.backend() != "tensorflow":
+        stated = keras.backend.backend()
+    if stated != "tensorflow":
         raise InvalidInputError(
-            f"Keras runs on the {keras.backend.backend()} backend in this process",
-            "the TensorFlow backend",
+            f"Keras runs on the {stated} backend in this process",
+            "the TensorFlow backend; a file of predictions, made on any backend, is audited with poolaudit metrics",
             "Set the environment variable KERAS_BACKEND=tensorflow and run again",
         )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -188,3 +191,16 @@ def test_bad_input(
     assert said in err
     assert str(tmp_path) not in messages[0].replace(str(trained_digits.folder), "") or "--policy" in arguments
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch", "numpy"])
+def test_another_backend_of_keras_is_refused_in_one_sentence(backend: str, tmp_path: Path) -> None:
+    """Whether that backend is installed or not; its absence would be no defect of poolaudit's."""
+    command = [sys.executable, "-m", "poolaudit", "audit", "model.keras", "--test", "test.npz"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"Keras runs on the {backend} backend" in done.stderr
+    assert "poolaudit metrics" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,33 @@ except Exception as error:
     assert "test keras:fashion_mnist/test (3, 28, 28, 1) uint8" in told
     assert "InvalidInputError keras:mnist cannot be loaded: " in told
     assert "needs no network" in told
+
+
+def test_a_prepared_tfds_data_set_is_read_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built and kept on this machine, so that nothing is downloaded."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    class PoolauditTiny(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc,name-defined]
+        VERSION = tfds.core.Version("1.0.0")
+        pkg_dir_path = tmp_path
+
+        def _info(self) -> object:
+            label = tfds.features.ClassLabel(names=["a", "b"])
+            features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(4, 4, 1)), "label": label})
+            return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=("image", "label"))
+
+        def _split_generators(self, manager: object) -> object:
+            return {"test": self._generate_examples()}
+
+        def _generate_examples(self) -> object:
+            for number in range(6):
+                yield number, {"image": np.full((4, 4, 1), number, np.uint8), "label": number % 2}
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        PoolauditTiny(data_dir=tmp_path).download_and_prepare()
+        split = load_splits({"test": "tfds:poolaudit_tiny/test"})["test"]
+    assert split.class_names == ("a", "b")
+    assert split.inputs.shape == (6, 4, 4, 1)
+    assert all(label == image[0, 0, 0] % 2 for image, label in zip(split.inputs, split.labels, strict=True))
