@@ -105,9 +105,9 @@ def _tfds(name: str, part: str) -> RawSplit:
             f"tfds:{name}/{part} cannot be loaded: {' '.join(str(error).split())[:200]}",
             "a data set of TensorFlow Datasets with a label, as NAME/SPLIT",
         ) from error
-    # A data set names its own keys; FeaturesDict has no `get`.
+    # A data set names its own keys; the mapping of its features has no `get`.
     key = info.supervised_keys[1] if info.supervised_keys else None
-    label = info.features[key] if key in info.features else None
+    label: Any = next((feature for stated, feature in info.features.items() if stated == key), None)
     names = tuple(label.names) if getattr(label, "names", None) else None
     return collect(data, f"tfds:{name}/{part}", names)
 
