@@ -18,7 +18,7 @@ def halve(values):
 """
 
 TESTS = """
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 import mypool
 
@@ -32,6 +32,7 @@ def test_bad_release(poolaudit):
     poolaudit.metrics("bad.npz", positive="fraud", title="Bad release").require_release()
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers()))
 def test_halve(values):
     assert len(mypool.halve(values)) == (len(values) + 1) // 2
@@ -59,7 +60,10 @@ settings.register_profile("mean", max_examples=1, deadline=None, database=None)
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    # Inherited from a run of this suite in several workers, they would switch benchmarks off.
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
     for name in NEIGHBOURS:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed; pip install 'poolaudit[dev]'")

@@ -222,8 +222,12 @@ def test_one(benchmark_pooling):
 """
 
 
-def test_the_fixture_gives_pytest_benchmark_an_entry_a_case(pytester: pytest.Pytester) -> None:
+def test_the_fixture_gives_pytest_benchmark_an_entry_a_case(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pytest_benchmark")
+    # Inherited from a run of this suite in several workers, it would switch benchmarks off.
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     pytester.makepyfile(test_speed=TESTS)
     options = ["-p", "no:randomly", "-p", "no:cacheprovider", "--benchmark-max-time=0.01", "--benchmark-min-rounds=2"]
     result = pytester.runpytest_subprocess(*options, "--benchmark-json=speed.json")
