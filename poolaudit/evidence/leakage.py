@@ -192,15 +192,37 @@ class LeakImpact:
 
 
 @dataclass(frozen=True, slots=True)
+class NewSplit:
+    """All items divided anew: copies and groups stay in one split, and classes keep their shares.
+
+    Attributes:
+        items: Pairs of split and items in it.
+        moved: Items that change their split.
+        kept_together: Items that share a unit (copies of one original, a group) with others.
+        largest_unit: Items of the largest of these.
+        left_out: Items in no split, because they would link two: the ends of chains of copies.
+        share_difference: Largest difference between a class's share in one of the splits and in all items, in [0, 1].
+    """
+
+    items: tuple[tuple[str, int], ...]
+    moved: int
+    kept_together: int
+    largest_unit: int
+    left_out: int
+    share_difference: float
+
+
+@dataclass(frozen=True, slots=True)
 class CleanSplit:
     """The test split without copies, shared groups and repeats; the data themselves are never touched.
 
     Attributes:
-        test_items: Test items that are left.
+        test_items: Test items that are left: what the model as it is may be tested on.
         removed_copies: Test items that are copies of training items.
         removed_groups: Further ones whose group stands in the training split.
         removed_repeats: Further ones that repeat a test item that is kept.
         written: Name of the file it was written to; None where none was asked for.
+        anew: A division of all items to train and test again with; None where none was asked for.
     """
 
     test_items: int
@@ -208,6 +230,7 @@ class CleanSplit:
     removed_groups: int
     removed_repeats: int
     written: str | None
+    anew: NewSplit | None = None
 
 
 @dataclass(frozen=True, slots=True)

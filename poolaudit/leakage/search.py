@@ -18,7 +18,7 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 # Up to so many items a list costs more than it saves.
 _EXACT_UP_TO = 4_000
 _TRAINED_ON = 40
-_LISTS_VISITED = 8
+_LISTS_VISITED = 16
 _NEIGHBOURS = 2
 
 

@@ -28,11 +28,13 @@ Array = np.ndarray[Any, Any]
 SCALES_CELLS = (0.0, 0.7, 1.2, 2.0)
 NOTHING_IN_COMMON = 4.0
 _JUDGED_BY = slice(1, 3)
-_ALIGNED = 3
-_DEGRADED = 2
+_ALIGNED = 5
+_DEGRADED = 3
 _SMOOTHED = 1.2
 _STEPS = 3
 _WORTH_DEGRADING = 0.15
+_WORTH_MOVING = 0.05
+_HARDLY_DIFFERENT = 0.02
 _PAIRS_AT_ONCE_CELLS = 1_500_000
 
 Fetch = Callable[[Array], Floats]
@@ -50,7 +52,11 @@ class Comparison:
         detail: (queries,) levels of contrast that a smooth ramp does not explain.
         roughness: (queries,) logarithm of the share of variation that is lost to smoothing: high for textures.
         shifts: (queries, k) how far the pair was moved, in cells.
+        turned: (queries, k) bool: the move that was assumed flips or turns.
+        drifts: (queries, k) how far alignment went from the move that found the pair, in cells.
         gains: (queries, k) contrast of the query over that of the candidate.
+        twins: (queries, k) bool: brought to the query, the candidate is the same as the best one, so that it is no
+            rival of it.
     """
 
     items: Array
@@ -60,7 +66,10 @@ class Comparison:
     detail: Floats
     roughness: Floats
     shifts: Floats
+    turned: Array
+    drifts: Floats
     gains: Floats
+    twins: Array
 
 
 def compare(
@@ -76,7 +85,8 @@ def compare(
     keep = min(_ALIGNED if layout.rank < 3 else 2, k)
     residuals = np.full((n, k, len(SCALES_CELLS)), NOTHING_IN_COMMON, np.float32)
     links = np.zeros((n, k), np.int8)
-    shifts, gains = np.zeros((n, k), np.float32), np.zeros((n, k), np.float32)
+    shifts, drifts, gains = (np.zeros((n, k), np.float32) for _ in range(3))
+    twins = np.zeros((n, k), np.bool_)
     at_once = max(1, _PAIRS_AT_ONCE_CELLS // int(np.prod(frame.shape)) // k)
     for start in range(0, n, at_once):
         rows = slice(start, min(start + at_once, n))
@@ -84,7 +94,7 @@ def compare(
             queries[rows],
             candidates.items[rows],
             candidates.moves[rows],
-            (residuals[rows], links[rows], shifts[rows], gains[rows]),
+            (residuals[rows], links[rows], shifts[rows], drifts[rows], gains[rows], twins[rows]),
             fetch,
             layout,
             frame,
@@ -100,7 +110,10 @@ def compare(
         detail=detail_of(queries, frame),
         roughness=roughness_of(queries, frame),
         shifts=np.take_along_axis(shifts, order, axis=1),
+        turned=np.array([move.orientation > 0 for move in moves])[np.take_along_axis(candidates.moves, order, axis=1)],
+        drifts=np.take_along_axis(drifts, order, axis=1),
         gains=np.take_along_axis(gains, order, axis=1),
+        twins=np.take_along_axis(twins, order, axis=1),
     )
 
 
@@ -113,14 +126,14 @@ def _compare_some(
     queries: Floats,
     items: Array,
     move_of: Array,
-    into: tuple[Floats, Array, Floats, Floats],
+    into: tuple[Floats, Array, Floats, Floats, Floats, Array],
     fetch: Fetch,
     layout: Layout,
     frame: Frame,
     moves: Sequence[Move],
     keep: int,
 ) -> None:
-    residuals, links, shifts, gains = into
+    residuals, links, shifts, drifts, gains, twins = into
     row, column = np.nonzero(items >= 0)
     if not len(row):
         return
@@ -141,25 +154,48 @@ def _compare_some(
     # The best few are brought into register; the others do not come near.
     chosen = _rank(left)[row, column] < keep
     row, column = row[chosen], column[chosen]
-    unmoved = values[chosen]
-    linear, offset = refine(queries[row], originals[chosen], linear[chosen], offset[chosen], frame, _STEPS)
+    start, begun = (linear[chosen], offset[chosen]), (values[chosen], inside[chosen])
+    linear, offset = refine(queries[row], originals[chosen], *start, frame, _STEPS)
     values, inside = warp(originals[chosen], linear, offset, frame)
-    plain, gains[row, column] = _plain(flat[row], values, inside, frame)
-    residuals[row, column] = _residuals(flat[row] - plain, inside, power[row], frame)
-    shifts[row, column] = np.abs(offset).max(axis=1) + np.abs(linear - np.eye(frame.rank)).max(axis=(1, 2)) * (
-        max(frame.shape[: frame.rank]) / 2
-    )
+    plain, gain = _plain(flat[row], values, inside, frame)
+    left = _residuals(flat[row] - plain, inside, power[row], frame)
+    # Cut-off levels and lost detail pull alignment away from a pair that already lay in register.
+    plain_begun, gain_begun = _plain(flat[row], *begun, frame)
+    left_begun = _residuals(flat[row] - plain_begun, begun[1], power[row], frame)
+    stay = score_of(left_begun) < score_of(left) + _WORTH_MOVING
+    linear, offset = np.where(stay[:, None, None], start[0], linear), np.where(stay[:, None], start[1], offset)
+    plain, inside = np.where(stay[:, None], plain_begun, plain), np.where(stay[:, None], begun[1], inside)
+    gains[row, column] = np.where(stay, gain_begun, gain)
+    residuals[row, column] = np.where(stay[:, None], left_begun, left)
+    shifts[row, column] = _way(linear - np.eye(frame.rank, dtype=np.float32), offset, frame)
+    drifts[row, column] = _way(linear - start[0], offset - start[1], frame)
     chosen = (_rank(score_of(residuals))[row, column] < _DEGRADED) & (residuals[row, column, 2] < _WORTH_DEGRADING)
     if chosen.any():
         at = (row[chosen], column[chosen])
-        near = shifts[at] < 1.0
-        # Blur looks like a shift by part of a cell; where the pair hardly moved, it is degraded as it stood.
-        start = np.where(near[:, None], unmoved[chosen], values[chosen])
-        predicted, link = _degraded(flat[at[0]], start, inside[chosen], near, frame)
-        found = _residuals(flat[at[0]] - predicted, inside[chosen], power[at[0]], frame)
+        # Blur looks like a shift by part of a cell or a change of scale: what was found in place is degraded there.
+        near = _way(start[0][chosen] - np.eye(frame.rank, dtype=np.float32), start[1][chosen], frame) < 1.0
+        base = np.where(near[:, None], begun[0][chosen], values[chosen])
+        within = np.where(near[:, None], begun[1][chosen], inside[chosen])
+        predicted, link = _degraded(flat[at[0]], base, within, near, frame)
+        found = _residuals(flat[at[0]] - predicted, within, power[at[0]], frame)
         better = score_of(found) < score_of(residuals[at]) - 0.05
         residuals[at] = np.where(better[:, None], found, residuals[at])
         links[at] = np.where(better, link, 0)
+        shifts[at] = np.where(better & near, 0.0, shifts[at])
+        drifts[at] = np.where(better & near, 0.0, drifts[at])
+    best = np.argmin(score_of(residuals), axis=1)[row]
+    place = np.full(items.shape, -1)
+    place[row, column] = np.arange(len(row))
+    rival = place[row, best]
+    between = _residuals(plain - plain[rival], inside & inside[rival], power[row], frame)
+    limit = np.maximum(score_of(residuals[row, best]), np.log(_HARDLY_DIFFERENT)) + np.log(0.5)
+    twins[row, column] = (score_of(between) < limit) & (column != best)
+
+
+def _way(linear: Floats, offset: Floats, frame: Frame) -> Array:
+    """(m,) how far this moves a place at the edge, in cells."""
+    half = max(frame.shape[: frame.rank]) / 2
+    return np.asarray(np.abs(offset).max(axis=1) + half * np.abs(linear).max(axis=(1, 2)))
 
 
 def _rank(values: Floats) -> Array:
