@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolaudit.evidence.estimates import Estimate
-from poolaudit.evidence.evaluation import NotAssessed
+from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,25 @@ class MetricWithoutLeak:
 
 
 @dataclass(frozen=True, slots=True)
+class RankingWithoutLeak:
+    """The variants of the ablation by what their pooling does under the shipped weights, best first.
+
+    Attributes:
+        metric: That ranks them.
+        all: Pairs of variant and its difference to the baseline on all test items.
+        clean: The same on the clean ones.
+        reason: Why the ranking was not measured again; None where it was.
+        not_ranked: What was ranked on all items only.
+    """
+
+    metric: str
+    all: tuple[tuple[str, float], ...]
+    clean: tuple[tuple[str, float], ...]
+    reason: str | None = None
+    not_ranked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LeakImpact:
     """What the leaked test items do to this model's metrics.
 
@@ -184,11 +203,16 @@ class LeakImpact:
         metrics: Accuracy, then recall and precision by class.
         train_accuracy: On a sample of the training items; not estimable where it was not measured.
         reason: Why nothing was measured; None where it was.
+        evaluation: Everything that is measured on predictions, on the clean items only, so that the verdict can be
+            given without the leak; None where there was no evaluation or too little is left.
+        ranking: None where there was no ablation.
     """
 
     metrics: tuple[MetricWithoutLeak, ...]
     train_accuracy: Estimate
     reason: str | None = None
+    evaluation: EvaluationEvidence | None = None
+    ranking: RankingWithoutLeak | None = None
 
 
 @dataclass(frozen=True, slots=True)

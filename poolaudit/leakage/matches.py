@@ -20,13 +20,14 @@ _MOST_GAIN = 2.0
 _LEAST_DETAIL = 1.5
 _FALSE_MATCHES_A_QUERY = 1.5e-3
 _RANGE = (-1.0, 2.5)
-_TAIL = (0.80, 0.97)
+_TAIL = (0.90, 0.98)
 _UNMOVED_CELLS = 0.75
 _CLOSE = 0.03
 _SIMILAR_GAIN = 0.35
 # Residuals at a middle resolution: the same down to rounding, and as close as copies are at most.
 _SAME, _NEAR = 0.02, 0.08
 _OFTEN, _NEAR_OFTEN = 0.01, 0.03
+_LEAST_PAIRS = 8
 
 
 def scores(found: Comparison) -> Floats:
@@ -102,7 +103,9 @@ def calibrate(distinct: Sequence[Comparison]) -> Threshold:
     reached = high + slope * np.log((1 - _TAIL[1]) / _FALSE_MATCHES_A_QUERY)
     same = float((left < _SAME).mean())
     between = float((left < _NEAR).mean()) - same
-    is_strict = same > _OFTEN and between > max(0.5 * same, _NEAR_OFTEN)
+    # A few pairs are no habit.
+    often = max(_OFTEN, _LEAST_PAIRS / len(left))
+    is_strict = same > often and between > max(0.5 * same, _NEAR_OFTEN)
     words = (
         f"{len(values):,} training items against their nearest other training items: a score of {reached:.1f} is "
         f"expected once in {1 / _FALSE_MATCHES_A_QUERY:,.0f}"

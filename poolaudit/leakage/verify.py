@@ -239,7 +239,7 @@ def _fitted(flat: Floats, columns: Floats, inside: Array) -> Floats:
     columns = np.concatenate([columns, np.ones_like(columns[:, :1])], axis=1)
     low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
     within = weight * ((flat > low + 1.5) & (flat < high - 1.5))
-    enough = within.sum(axis=1) > np.maximum(0.2 * weight.sum(axis=1), 8 * columns.shape[1])
+    enough = within.sum(axis=1) > np.maximum(0.08 * weight.sum(axis=1), 8 * columns.shape[1])
     plain = _predicted(columns, flat, weight, low, high)
     if not enough.any():
         return plain

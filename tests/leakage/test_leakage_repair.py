@@ -1,4 +1,4 @@
-"""The clean split: copies and groups stay together, classes keep their shares, and the user's files stay as they are."""
+"""The clean split: copies and groups stay together, classes keep their shares, the user's files stay as they are."""
 
 from __future__ import annotations
 
