@@ -66,7 +66,7 @@ def find_leaks(
     clock = time.perf_counter()
     policy = policy or Policy()
     sources = {"test": test, "train": train, **({} if validation is None else {"validation": validation})}
-    splits = load_splits(sources, resize=resize)
+    splits = load_splits(sources, resize=resize, stream=True)
     listener(StageStarted("leakage", 1, 1))
     key = _key(splits, sample, seed, policy.confidence, clean_split is not None)
     kept = None if cache is None else load_kept(Path(cache), key, _Kept)

@@ -28,12 +28,11 @@ from scipy.ndimage import gaussian_filter
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from leakage.leakage_examples import garments, patches
-from specimens.planted_copies import plant
-
 from poolaudit.leakage.items import make_items
 from poolaudit.leakage.matches import features, is_plain
 from poolaudit.leakage.nearby import Searched
 from poolaudit.leakage.verify import Comparison
+from specimens.planted_copies import plant
 
 Array = np.ndarray[Any, Any]
 
