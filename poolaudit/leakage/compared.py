@@ -38,6 +38,19 @@ class Compared:
     plain: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How far a split is searched in itself.
+
+    Attributes:
+        items: Most items that are looked for, drawn at random.
+        moved_items: Up to so many, copies that were shifted, cropped or rotated a little are looked for too.
+    """
+
+    items: int
+    moved_items: int
+
+
 def across(
     splits: Mapping[str, DataSplit],
     mine: Items,
@@ -69,7 +82,7 @@ def within(
     items: Items,
     keys: list[bytes],
     searched: Searched | None,
-    most: int | None,
+    effort: Effort,
     seed: int,
     tell: Progress,
 ) -> Compared:
@@ -77,7 +90,7 @@ def within(
 
     Args:
         searched: The same split made ready; None looks for the same content only.
-        most: Look for changed copies of so many items only, drawn at random; None looks at all.
+        effort: How far changed copies are looked for.
     """
     first_of: dict[bytes, int] = {}
     exact = []
@@ -87,12 +100,15 @@ def within(
     found, method = Matches.none(), "same content only"
     if searched is not None:
         kept = np.array(sorted(first_of.values()), np.int64)
-        if most is not None and len(kept) > most:
-            kept = np.sort(np.random.default_rng(seed + 4).permutation(kept)[:most])
-        found = searched.matches(items, kept, kept, searched.moves, tell)
+        if len(kept) > effort.items:
+            kept = np.sort(np.random.default_rng(seed + 4).permutation(kept)[: effort.items])
+        moves = searched.moves if len(kept) <= effort.moved_items else searched.still_moves
+        found = searched.matches(items, kept, kept, moves, tell)
         method = searched.index.words
         if len(kept) < len(first_of):
             method += f"; changed copies of {len(kept):,} items drawn at random"
+        if moves is not searched.moves:
+            method += "; flips and turns, but no shifts, crops or small rotations"
     return _compared(
         splits, items, items, np.array(exact, np.int64).reshape(-1, 2), found, searched is not None, method
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.evaluation import NotAssessed
 from poolaudit.evidence.leakage import LeakageEvidence, LeakPair
-from poolaudit.leakage.compared import Compared, across, within
+from poolaudit.leakage.clusters import Links
+from poolaudit.leakage.compared import Compared, Effort, across, within
 from poolaudit.leakage.impact import no_impact
 from poolaudit.leakage.items import Items, comparable, make_items
 from poolaudit.leakage.nearby import Searched
@@ -29,8 +31,10 @@ _PAIRS_SHOWN = 60
 _CONFLICTS_SHOWN = 20
 _LEAST_SEARCHED = 2
 _PROBED = 4_000
-# Copies within a split do not touch the test as those across do, so they get a part of the time.
-_WITHIN = {"train": 5_000, "test": 10_000, "validation": 5_000}
+# Copies within a split do not touch the test as those across do, so they get a part of the time; all of it where items
+# are divided anew.
+_WITHIN = {"train": Effort(2_500, 2_500), "test": Effort(10_000, 3_000), "validation": Effort(2_500, 2_500)}
+_ALL = Effort(sys.maxsize, sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +43,13 @@ class Found:
 
     Attributes:
         leaked: (test items,) bool: copies of training items.
+        links: Every pair of a test item and its training items; the evidence lists the worst.
         division: The clean split.
     """
 
     evidence: LeakageEvidence
     leaked: Array
+    links: Links
     division: Division
 
 
@@ -81,8 +87,8 @@ def find_in_splits(
     ]
     leak = compared[0]
     own = {
-        name: within(splits, items[name], keys[name], searched.get(name), None if new_split else most, seed, tell)
-        for name, most in _WITHIN.items()
+        name: within(splits, items[name], keys[name], searched.get(name), _ALL if new_split else effort, seed, tell)
+        for name, effort in _WITHIN.items()
         if name in items
     }
     test, repeats = splits["test"], own["test"].copies
@@ -136,7 +142,7 @@ def find_in_splits(
         low_information_items=leak.plain,
         not_assessed=_not_assessed(compared, own, sample),
     )
-    return Found(evidence, leak.copies, division)
+    return Found(evidence, leak.copies, leak.links, division)
 
 
 def _read(splits: Mapping[str, DataSplit], sample: int | None, seed: int) -> dict[str, Items]:
@@ -178,7 +184,7 @@ def _not_assessed(compared: list[Compared], own: Mapping[str, Compared], sample:
     found = [
         NotAssessed(f"Changed copies within the {name} split", f"compared by {one.comparison.method}")
         for name, one in own.items()
-        if "drawn at random" in one.comparison.method
+        if ";" in one.comparison.method
     ]
     left_out = sum(one.comparison.left_out for one in compared)
     if left_out:

@@ -98,6 +98,11 @@ class Searched:
         self.index = Index(self.descriptors, seed)
         self.threshold = Threshold(0.0, "the default was kept")
 
+    @property
+    def still_moves(self) -> tuple[Move, ...]:
+        """Flips and turns only, for a search that is not worth the time of all moves."""
+        return tuple(move for move in self.moves if not move.moves)
+
     def compare(
         self, queries: Items, at: Array, itself: Array | None, moves: Sequence[Move] | None, tell: Progress, what: str
     ) -> list[Comparison]:

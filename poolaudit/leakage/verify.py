@@ -154,7 +154,14 @@ def _compare_some(
     # The best few are brought into register; the others do not come near.
     chosen = _rank(left)[row, column] < keep
     row, column = row[chosen], column[chosen]
-    start, begun = (linear[chosen], offset[chosen]), (values[chosen], inside[chosen])
+    start, begun = _unmoved_where_better(
+        smooth[row],
+        originals[chosen],
+        (linear[chosen], offset[chosen]),
+        (values[chosen], inside[chosen]),
+        left[row, column],
+        frame,
+    )
     linear, offset = refine(queries[row], originals[chosen], *start, frame, _STEPS)
     values, inside = warp(originals[chosen], linear, offset, frame)
     plain, gain = _plain(flat[row], values, inside, frame)
@@ -190,6 +197,29 @@ def _compare_some(
     between = _residuals(plain - plain[rival], inside & inside[rival], power[row], frame)
     limit = np.maximum(score_of(residuals[row, best]), np.log(_HARDLY_DIFFERENT)) + np.log(0.5)
     twins[row, column] = (score_of(between) < limit) & (column != best)
+
+
+def _unmoved_where_better(
+    smooth: Floats,
+    originals: Floats,
+    start: tuple[Floats, Floats],
+    begun: tuple[Floats, Array],
+    left: Floats,
+    frame: Frame,
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Array]]:
+    """Poses to begin from: that of the move, or none where the pair agrees better as it lies.
+
+    Descriptors of smooth items hardly tell a small move from none.
+    """
+    flat = originals.reshape(len(originals), -1)
+    everywhere = np.ones(flat.shape, np.bool_)
+    smoothed = _blurred(originals, _SMOOTHED, frame).reshape(flat.shape)
+    better = misfit(smooth, smoothed, everywhere.astype(np.float32)) < left
+    still = np.eye(frame.rank, dtype=np.float32)
+    linear = np.where(better[:, None, None], still, start[0])
+    offset = np.where(better[:, None], np.float32(0.0), start[1])
+    values = np.where(better[:, None], flat, begun[0])
+    return (linear, offset), (values, np.where(better[:, None], everywhere, begun[1]))
 
 
 def _way(linear: Floats, offset: Floats, frame: Frame) -> Array:
