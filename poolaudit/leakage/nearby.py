@@ -187,7 +187,9 @@ class Searched:
         )
         # Where the training split holds the item twice, either one is its original.
         hit = matched(part, self.threshold) & (
-            (part.items[:, 0] == np.concatenate(chosen)) | (score_of(part.residuals[:, :1])[:, 0] < np.log(0.01))
+            (part.items[:, 0] == np.concatenate(chosen))
+            | ((part.items == np.concatenate(chosen)[:, None]) & part.twins).any(axis=1)
+            | (score_of(part.residuals[:, :1])[:, 0] < np.log(0.01))
         )
         each = len(chosen[0])
         return tuple(

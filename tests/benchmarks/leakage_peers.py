@@ -4,13 +4,14 @@
 
 PEER_PYTHON is the interpreter of an environment with `pip install cleanvision imagededup`. Every tool reads the same
 PNG files in a process of its own, one after the other, with its default settings and all processors; the clock starts
-before it reads the first file. imagededup's perceptual hash is tried at every distance and shown at the one with its
+before it reads the first file, and the processors' time includes starting the interpreter. imagededup's perceptual hash is tried at every distance and shown at the one with its
 best F1. Its network needs weights from a hub; it is tried, and left out with the reason where they cannot be had.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -145,9 +146,12 @@ def main(folder: Path, peers: str, what: str) -> None:
     make(folder, what)
     for tool in TOOLS:
         python = sys.executable if tool == "poolaudit" else peers
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([python, __file__, "run", str(folder), tool], capture_output=True, text=True, check=False)
         lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-        print(f"{tool}: {lines[-1] if lines else 'no answer'}", flush=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        print(f"{tool}: {spent:.1f} s of processors; {lines[-1] if lines else 'no answer'}", flush=True)
 
 
 if __name__ == "__main__":
