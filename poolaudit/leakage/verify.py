@@ -32,6 +32,9 @@ _ALIGNED = 5
 _DEGRADED = 3
 _SMOOTHED = 1.2
 _STEPS = 3
+# No copy that was planted left more of its original unexplained before it was aligned.
+_WORTH_ALIGNING = 0.6
+_CLEARLY = 0.5
 _WORTH_DEGRADING = 0.15
 _WORTH_MOVING = 0.05
 _HARDLY_DIFFERENT = 0.02
@@ -152,8 +155,10 @@ def _compare_some(
     clear = _blurred(inside.astype(np.float32).reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
     left[row, column] = misfit(smooth[row], smoothed, (clear > 0.98).astype(np.float32))
     # The best few are brought into register; the others do not come near.
-    chosen = _rank(left)[row, column] < keep
+    chosen = (_rank(left)[row, column] < keep) & (left.min(axis=1)[row] < _WORTH_ALIGNING)
     row, column = row[chosen], column[chosen]
+    if not len(row):
+        return
     start, begun = _unmoved_where_better(
         smooth[row],
         originals[chosen],
@@ -214,7 +219,7 @@ def _unmoved_where_better(
     flat = originals.reshape(len(originals), -1)
     everywhere = np.ones(flat.shape, np.bool_)
     smoothed = _blurred(originals, _SMOOTHED, frame).reshape(flat.shape)
-    better = misfit(smooth, smoothed, everywhere.astype(np.float32)) < left
+    better = misfit(smooth, smoothed, everywhere.astype(np.float32)) < _CLEARLY * left
     still = np.eye(frame.rank, dtype=np.float32)
     linear = np.where(better[:, None, None], still, start[0])
     offset = np.where(better[:, None], np.float32(0.0), start[1])

@@ -4,8 +4,9 @@
 
 PEER_PYTHON is the interpreter of an environment with `pip install cleanvision imagededup`. Every tool reads the same
 PNG files in a process of its own, one after the other, with its default settings and all processors; the clock starts
-before it reads the first file, and the processors' time includes starting the interpreter. imagededup's perceptual hash is tried at every distance and shown at the one with its
-best F1. Its network needs weights from a hub; it is tried, and left out with the reason where they cannot be had.
+before it reads the first file, and the processors' time includes starting the interpreter. imagededup's perceptual hash
+is tried at every distance and shown at the one with its best F1. Its network needs weights from a hub; it is tried, and
+left out with the reason where they cannot be had.
 """
 
 from __future__ import annotations
