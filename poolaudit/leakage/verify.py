@@ -31,6 +31,7 @@ _JUDGED_BY = slice(1, 3)
 _ALIGNED = 5
 _DEGRADED = 3
 _SMOOTHED = 1.2
+_CALMED = 2.0
 _STEPS = 3
 # No copy that was planted left more of its original unexplained before it was aligned.
 _WORTH_ALIGNING = 0.6
@@ -167,7 +168,10 @@ def _compare_some(
         left[row, column],
         frame,
     )
-    linear, offset = refine(queries[row], originals[chosen], *start, frame, _STEPS)
+    # Fine textures agree only within a cell, so the way there is found on what is left of them when smoothed.
+    calm = _blurred(originals[chosen], _CALMED, frame)
+    near = refine(_blurred(queries, _CALMED, frame)[row], calm, *start, frame, _STEPS - 1)
+    linear, offset = refine(queries[row], originals[chosen], *near, frame, _STEPS - 1)
     values, inside = warp(originals[chosen], linear, offset, frame)
     plain, gain = _plain(flat[row], values, inside, frame)
     left = _residuals(flat[row] - plain, inside, power[row], frame)
