@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from poolaudit.leakage.align import Frame, misfit, refine, solve, warp
-from poolaudit.leakage.degradations import (
-    JPEG_QUALITIES,
-    along_axes,
-    blocks_of_frequencies,
-    blurring,
-    compressed,
-    resized,
-)
+from poolaudit.leakage.align import Frame, misfit, refine, warp
+from poolaudit.leakage.fitting import blurred, fit_degraded, fit_levels
 from poolaudit.leakage.layout import Floats, Layout
 from poolaudit.leakage.moves import Move, inverse, orient, orientations
 from poolaudit.leakage.search import Candidates
@@ -150,10 +143,10 @@ def _compare_some(
     values, inside = warp(originals, linear, offset, frame)
     left = np.full(items.shape, np.inf, np.float32)
     # Smoothed, so that a copy that lost its finest detail still comes before another item that has some.
-    smooth = _blurred(queries, _SMOOTHED, frame).reshape(flat.shape)
-    smoothed = _blurred(values.reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
+    smooth = blurred(queries, _SMOOTHED, frame).reshape(flat.shape)
+    smoothed = blurred(values.reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
     # What entered from beyond the edge spreads when it is smoothed, so places beside it do not count either.
-    clear = _blurred(inside.astype(np.float32).reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
+    clear = blurred(inside.astype(np.float32).reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
     left[row, column] = misfit(smooth[row], smoothed, (clear > 0.98).astype(np.float32))
     # The best few are brought into register; the others do not come near.
     chosen = (_rank(left)[row, column] < keep) & (left.min(axis=1)[row] < _WORTH_ALIGNING)
@@ -169,14 +162,14 @@ def _compare_some(
         frame,
     )
     # Fine textures agree only within a cell, so the way there is found on what is left of them when smoothed.
-    calm = _blurred(originals[chosen], _CALMED, frame)
-    near = refine(_blurred(queries, _CALMED, frame)[row], calm, *start, frame, _STEPS - 1)
-    linear, offset = refine(queries[row], originals[chosen], *near, frame, _STEPS - 1)
+    calm = blurred(originals[chosen], _CALMED, frame)
+    approached = refine(blurred(queries, _CALMED, frame)[row], calm, *start, frame, _STEPS - 1)
+    linear, offset = refine(queries[row], originals[chosen], *approached, frame, _STEPS - 1)
     values, inside = warp(originals[chosen], linear, offset, frame)
-    plain, gain = _plain(flat[row], values, inside, frame)
+    plain, gain = fit_levels(flat[row], values, inside, frame)
     left = _residuals(flat[row] - plain, inside, power[row], frame)
     # Cut-off levels and lost detail pull alignment away from a pair that already lay in register.
-    plain_begun, gain_begun = _plain(flat[row], *begun, frame)
+    plain_begun, gain_begun = fit_levels(flat[row], *begun, frame)
     left_begun = _residuals(flat[row] - plain_begun, begun[1], power[row], frame)
     stay = score_of(left_begun) < score_of(left) + _WORTH_MOVING
     linear, offset = np.where(stay[:, None, None], start[0], linear), np.where(stay[:, None], start[1], offset)
@@ -192,7 +185,7 @@ def _compare_some(
         near = _way(start[0][chosen] - np.eye(frame.rank, dtype=np.float32), start[1][chosen], frame) < 1.0
         base = np.where(near[:, None], begun[0][chosen], values[chosen])
         within = np.where(near[:, None], begun[1][chosen], inside[chosen])
-        predicted, link = _degraded(flat[at[0]], base, within, near, frame)
+        predicted, link = fit_degraded(flat[at[0]], base, within, near, frame)
         found = _residuals(flat[at[0]] - predicted, within, power[at[0]], frame)
         better = score_of(found) < score_of(residuals[at]) - 0.05
         residuals[at] = np.where(better[:, None], found, residuals[at])
@@ -222,7 +215,7 @@ def _unmoved_where_better(
     """
     flat = originals.reshape(len(originals), -1)
     everywhere = np.ones(flat.shape, np.bool_)
-    smoothed = _blurred(originals, _SMOOTHED, frame).reshape(flat.shape)
+    smoothed = blurred(originals, _SMOOTHED, frame).reshape(flat.shape)
     better = misfit(smooth, smoothed, everywhere.astype(np.float32)) < _CLEARLY * left
     still = np.eye(frame.rank, dtype=np.float32)
     linear = np.where(better[:, None, None], still, start[0])
@@ -260,70 +253,11 @@ def _starts(move_of: Array, layout: Layout, frame: Frame, moves: Sequence[Move])
     return linear.astype(np.float32)[move_of], offset.astype(np.float32)[move_of]
 
 
-def _plain(flat: Floats, values: Floats, inside: Array, frame: Frame) -> tuple[Floats, Floats]:
-    """The best prediction from the item by gain, offset and a mild blur or sharpening, and the gain."""
-    grid = values.reshape(-1, *frame.shape)
-    blurred = [_blurred(grid, sigma, frame).reshape(len(values), -1) for sigma in (0.7, 1.4)]
-    one = _fitted(flat, values[:, None], inside)
-    three = _fitted(flat, np.stack([values, *blurred], axis=1), inside)
-    weight = inside.astype(np.float32)
-    deviation = np.einsum("mp,mp->m", (values - _mean(values, weight)) ** 2, weight)
-    gain = np.einsum("mp,mp->m", (one - _mean(one, weight)) ** 2, weight) / np.maximum(deviation, 1e-3)
-    return three, np.sqrt(gain)
-
-
-def _fitted(flat: Floats, columns: Floats, inside: Array) -> Floats:
-    """Gain and offset by least squares, with levels cut off at black and white as image files cut them."""
-    weight = inside.astype(np.float32)
-    columns = np.concatenate([columns, np.ones_like(columns[:, :1])], axis=1)
-    low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
-    within = weight * ((flat > low + 1.5) & (flat < high - 1.5))
-    enough = within.sum(axis=1) > np.maximum(0.08 * weight.sum(axis=1), 8 * columns.shape[1])
-    plain = _predicted(columns, flat, weight, low, high)
-    if not enough.any():
-        return plain
-    cut = _predicted(columns[enough], flat[enough], within[enough], low[enough], high[enough])
-    error = np.einsum("mp,mp->m", (flat[enough] - cut) ** 2, weight[enough])
-    better = error < np.einsum("mp,mp->m", (flat[enough] - plain[enough]) ** 2, weight[enough])
-    plain[np.flatnonzero(enough)[better]] = cut[better]
-    return plain
-
-
-def _predicted(columns: Floats, flat: Floats, weight: Floats, low: Floats, high: Floats) -> Floats:
-    found = solve(columns, flat, weight, ridge=1e-5)
-    return np.asarray(np.clip(np.matmul(found[:, None], columns)[:, 0], low, high), np.float32)
-
-
-def _degraded(flat: Floats, values: Floats, inside: Array, unmoved: Array, frame: Frame) -> tuple[Floats, Array]:
-    """The degraded item that explains the query best, fitted to it, and which degradation it was."""
-    weight = inside.astype(np.float32)
-    best, link = values.copy(), np.zeros(len(flat), np.int8)
-    least = np.full(len(flat), np.inf, np.float32)
-
-    def offer(rows: Array, degraded: Floats, kind: int) -> None:
-        left = misfit(flat[rows], degraded, weight[rows])
-        better = left < least[rows]
-        best[rows[better]], link[rows[better]], least[rows[better]] = degraded[better], kind, left[better]
-
-    rows = np.arange(len(flat))
-    grid = values.reshape(-1, *frame.shape)
-    for small in resized(grid, frame.rank, frame.shape):
-        offer(rows, small.reshape(len(flat), -1), 1)
-    if frame.rank == 2 and len(frame.shape) == 2 and min(frame.cells) == 1.0:
-        rows = np.flatnonzero(unmoved)
-        if len(rows):
-            height, width = frame.shape
-            frequencies = blocks_of_frequencies(grid[rows])
-            for quality in JPEG_QUALITIES:
-                offer(rows, compressed(frequencies, quality, (height, width)).reshape(len(rows), -1), 2)
-    return _fitted(flat, best[:, None], inside), link
-
-
 def _power(queries: Floats, frame: Frame) -> Floats:
     """(n, scales) variation of each query at each resolution, a cell."""
     flat = queries.reshape(len(queries), -1)
     signal = (flat - flat.mean(axis=1, keepdims=True)).reshape(queries.shape)
-    found = [_blurred(signal, sigma, frame).reshape(flat.shape) for sigma in SCALES_CELLS]
+    found = [blurred(signal, sigma, frame).reshape(flat.shape) for sigma in SCALES_CELLS]
     return np.stack([np.einsum("np,np->n", part, part) / flat.shape[1] for part in found], axis=1)
 
 
@@ -334,23 +268,11 @@ def _residuals(error: Floats, inside: Array, power: Floats, frame: Frame) -> Flo
     left = (error * weight).reshape(-1, *frame.shape)
     found = []
     for at, sigma in enumerate(SCALES_CELLS):
-        part = _blurred(left, sigma, frame).reshape(len(error), -1)
+        part = blurred(left, sigma, frame).reshape(len(error), -1)
         found.append(np.einsum("mp,mp->m", part, part) / (cells * power[:, at] + 1e-2))
     result = np.sqrt(np.stack(found, axis=1))
     result[cells < 0.6 * error.shape[1]] = NOTHING_IN_COMMON
     return np.asarray(np.minimum(result, NOTHING_IN_COMMON), np.float32)
-
-
-def _blurred(grid: Floats, sigma: float, frame: Frame) -> Floats:
-    if sigma == 0.0:
-        return grid
-    return along_axes(grid, tuple(blurring(frame.shape[axis], sigma) for axis in range(frame.rank)))
-
-
-def _mean(values: Floats, weight: Floats) -> Floats:
-    return np.asarray(
-        (np.einsum("mp,mp->m", values, weight) / np.maximum(weight.sum(axis=1), 1.0))[:, None], np.float32
-    )
 
 
 def detail_of(queries: Floats, frame: Frame) -> Floats:
