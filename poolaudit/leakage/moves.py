@@ -139,10 +139,10 @@ def _keeps(orientation: tuple[tuple[int, ...], tuple[bool, ...]], layout: Layout
 
 def _shifts(layout: Layout) -> list[Array]:
     most = [min(_MOST_SHIFT_PIXELS, max(size // 4, 1)) for size in layout.sizes]
-    # Descriptors of large images do not feel a single pixel; of volumes every second shift suffices.
+    # Alignment of fine textures finds the rest of the way within a cell; for volumes every second shift must suffice.
     steps = [
-        max(1 if layout.rank < 3 else 2, min(m, round(0.57 * size / cells)))
-        for m, size, cells in zip(most, layout.sizes, layout.coarse, strict=False)
+        max(1 if layout.rank < 3 else 2, min(m, size // cells))
+        for m, size, cells in zip(most, layout.sizes, layout.fine, strict=False)
     ]
     lines = [np.unique([0, *range(step, m + 1, step), m]) for m, step in zip(most, steps, strict=True)]
     both = [np.unique(np.concatenate([-line, line])) for line in lines]
