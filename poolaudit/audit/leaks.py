@@ -25,6 +25,8 @@ class _Kept:
 
     evidence: LeakageEvidence
     clean: tuple[int, ...]
+    anew: dict[str, tuple[str, ...]]
+    units: dict[str, tuple[int, ...]]
 
 
 def find_leaks(
@@ -48,7 +50,8 @@ def find_leaks(
         train: In any form `AuditPlan` takes; `test` and `validation` likewise.
         resize: Height and width for image files of mixed sizes.
         sample: Look at so many items of each split only; the result says how many were left out.
-        clean_split: Write the clean test items to this .csv or .npz; the data themselves are never touched.
+        clean_split: Write to this .csv or .npz which test items are clean, and a new division of all items that keeps
+            copies and groups together and the shares of the classes; the data themselves are never touched.
         cache: Folder in which findings are kept by the content of the splits.
         seed: Of everything random.
 
@@ -63,9 +66,9 @@ def find_leaks(
     clock = time.perf_counter()
     policy = policy or Policy()
     sources = {"test": test, "train": train, **({} if validation is None else {"validation": validation})}
-    splits = load_splits(sources, resize=resize)
+    splits = load_splits(sources, resize=resize, stream=True)
     listener(StageStarted("leakage", 1, 1))
-    key = _key(splits, sample, seed, policy.confidence)
+    key = _key(splits, sample, seed, policy.confidence, clean_split is not None)
     kept = None if cache is None else load_kept(Path(cache), key, _Kept)
     if kept is None:
         found = find_in_splits(
@@ -73,19 +76,19 @@ def find_leaks(
             sample=sample,
             seed=seed,
             confidence=policy.confidence,
+            new_split=clean_split is not None,
             tell=lambda done, total, what: listener(StageProgress("leakage", done, total, what)),
         )
-        kept = _Kept(found.evidence, tuple(found.division.clean.tolist()))
+        division = found.division
+        kept = _Kept(found.evidence, tuple(division.clean.tolist()), dict(division.anew), dict(division.units))
         if cache is not None:
             keep(Path(cache), key, kept)
     evidence = kept.evidence
     if clean_split is not None:
         import numpy as np
 
-        own = splits["test"]
-        names = [own.class_names[label] for label in own.labels]
-        division = Division(np.array(kept.clean, np.int64), evidence.clean_split)
-        written = write_division(Path(clean_split), division, None if own.paths is None else list(own.paths), names)
+        division = Division(np.array(kept.clean, np.int64), evidence.clean_split, kept.anew, kept.units)
+        written = write_division(Path(clean_split), division, splits)
         evidence = replace(evidence, clean_split=written)
     duration = time.perf_counter() - clock
     listener(StageFinished("leakage", Outcome.PASSED, duration))
@@ -102,11 +105,11 @@ def find_leaks(
     )
 
 
-def _key(splits: dict[str, DataSplit], sample: int | None, seed: int, confidence: float) -> str:
+def _key(splits: dict[str, DataSplit], sample: int | None, seed: int, confidence: float, anew: bool) -> str:
     from poolaudit.store.evidence_cache import cache_key
     from poolaudit.subject.digest import content_sha256
 
-    parts: list[object] = [__version__, sample, seed, confidence]
+    parts: list[object] = [__version__, sample, seed, confidence, anew]
     for name in sorted(splits):
         split = splits[name]
         columns = (split.groups, split.times, split.paths)

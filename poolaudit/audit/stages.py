@@ -14,7 +14,7 @@ from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, InputScaling
 from poolaudit.evidence.geometry import GeometryEvidence
-from poolaudit.evidence.leakage import LeakageEvidence, LeakImpact
+from poolaudit.evidence.leakage import LeakageEvidence
 from poolaudit.results import Evidence
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from poolaudit.subject.models import LoadedModel
     from poolaudit.subject.predictions import Predictions
     from poolaudit.subject.splits import DataSplit
-
-
-# Training items that are predicted to hold their accuracy against that of the test.
-_TRAINING_ITEMS = 2_000
 
 
 class StageSkipped(Exception):
@@ -109,8 +105,8 @@ def _items(context: StageContext, test: DataSplit) -> Items | str:
         labels=test.labels,
         class_names=test.class_names,
         positive=None if positive is None else resolve_class(positive, test.class_names),
-        predicted=_decided(to_probabilities(raw, head)),
-        decide=lambda changed, inputs: _decided(to_probabilities(predict(changed, inputs), head)),
+        predicted=decided(to_probabilities(raw, head)),
+        decide=lambda changed, inputs: decided(to_probabilities(predict(changed, inputs), head)),
         sizes=test.sizes,
         size_source=test.size_source or "column",
     )
@@ -138,7 +134,7 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
         raw = predict(model, subject.test.inputs, on_batch=lambda done, total: tell(done, total, "predicting"))
         head = find_head(model, raw)
         head_problem, decides_where_known = head.problem, head.decides_where_known
-        predictions = _predictions(model, head, subject.test, raw)
+        predictions = predictions_of(model, head, subject.test, raw)
         losses = compiled_losses(model, predictions.labels, raw, head.classes)
         loss = (
             Estimate.not_estimable(losses, n=len(predictions))
@@ -146,11 +142,11 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
             else mean_interval(losses, plan.policy.confidence)
         )
         if subject.validation is not None:
-            validation = _predictions(model, head, subject.validation, predict(model, subject.validation.inputs))
+            validation = predictions_of(model, head, subject.validation, predict(model, subject.validation.inputs))
 
         def answer(inputs: Any) -> Any:
             try:
-                return _decided(to_probabilities(predict(model, inputs), head))
+                return decided(to_probabilities(predict(model, inputs), head))
             except InvalidInputError:
                 # It answers on the data as given; where it refuses or overflows on rescaled ones, nothing is right.
                 return [-1] * len(inputs)
@@ -231,7 +227,7 @@ def _ablation(context: StageContext) -> AblationEvidence:
         raise StageSkipped(str(error)) from error
 
 
-def _predictions(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> Predictions:
+def predictions_of(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> Predictions:
     from poolaudit.subject.heads import to_probabilities
     from poolaudit.subject.predictions import predictions_from_probabilities
     from poolaudit.subject.splits import check_against_classes
@@ -241,7 +237,7 @@ def _predictions(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> 
     return predictions if head.are_probabilities else replace(predictions, normalised=False)
 
 
-def _decided(probabilities: Any) -> Any:
+def decided(probabilities: Any) -> Any:
     """Class indices by the same rule as the audited predictions: the second of two at 0.5, else the highest."""
     if probabilities.shape[1] == 2:
         return (probabilities[:, 1] >= probabilities[:, 0]).astype("int64")
@@ -249,6 +245,7 @@ def _decided(probabilities: Any) -> Any:
 
 
 def _leakage(context: StageContext) -> LeakageEvidence:
+    from poolaudit.audit.leak_impact import impact_of
     from poolaudit.leakage.find import find_in_splits
 
     plan, subject = context.plan, context.subject
@@ -256,36 +253,7 @@ def _leakage(context: StageContext) -> LeakageEvidence:
         raise StageSkipped("no training data were given; pass them with --train")
     splits = {split.name: split for split in (subject.train, subject.test, subject.validation) if split is not None}
     found = find_in_splits(splits, seed=plan.seed, confidence=plan.policy.confidence, tell=context.tell)
-    return replace(found.evidence, impact=_impact(context, found.leaked))
-
-
-def _impact(context: StageContext, leaked: Any) -> LeakImpact:
-    """The model's metrics with and without the leaked test items, and on a sample of the training items."""
-    from poolaudit.leakage.impact import measure_impact, no_impact
-    from poolaudit.statistics.intervals import wilson
-    from poolaudit.subject.heads import find_head, to_probabilities
-    from poolaudit.subject.models import predict
-
-    subject = context.subject
-    if not leaked.any():
-        return no_impact("no test item is leaked")
-    assert subject.test is not None
-    assert subject.train is not None
-    model = context.model
-    raw = predict(model, subject.test.inputs)
-    head = find_head(model, raw)
-    predictions = _predictions(model, head, subject.test, raw)
-    some = subject.train.inputs[:: max(1, len(subject.train) // _TRAINING_ITEMS)]
-    labels = subject.train.labels[:: max(1, len(subject.train) // _TRAINING_ITEMS)]
-    right = _decided(to_probabilities(predict(model, some), head)) == labels
-    return measure_impact(
-        predictions.labels,
-        predictions.predicted,
-        predictions.class_names,
-        leaked,
-        context.plan.policy.confidence,
-        wilson(int(right.sum()), len(labels), context.plan.policy.confidence),
-    )
+    return replace(found.evidence, impact=impact_of(context, found.leaked))
 
 
 ALL_STAGES = (

@@ -27,7 +27,9 @@ def _leaks(
     ] = None,
     clean_split: Annotated[
         Path | None,
-        typer.Option("--clean-split", help="Write the clean test items to this .csv (manifest) or .npz (indices)."),
+        typer.Option(
+            "--clean-split", help="Write which test items are clean, and all items divided anew, to this .csv or .npz."
+        ),
     ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder to keep findings in, by the content of the data.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolaudit.evidence.estimates import Estimate
-from poolaudit.evidence.evaluation import NotAssessed
+from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,25 @@ class MetricWithoutLeak:
 
 
 @dataclass(frozen=True, slots=True)
+class RankingWithoutLeak:
+    """The variants of the ablation by what their pooling does under the shipped weights, best first.
+
+    Attributes:
+        metric: That ranks them.
+        all: Pairs of variant and its difference to the baseline on all test items.
+        clean: The same on the clean ones.
+        reason: Why the ranking was not measured again; None where it was.
+        not_ranked: What was ranked on all items only.
+    """
+
+    metric: str
+    all: tuple[tuple[str, float], ...]
+    clean: tuple[tuple[str, float], ...]
+    reason: str | None = None
+    not_ranked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LeakImpact:
     """What the leaked test items do to this model's metrics.
 
@@ -184,11 +203,37 @@ class LeakImpact:
         metrics: Accuracy, then recall and precision by class.
         train_accuracy: On a sample of the training items; not estimable where it was not measured.
         reason: Why nothing was measured; None where it was.
+        evaluation: Everything that is measured on predictions, on the clean items only, so that the verdict can be
+            given without the leak; None where there was no evaluation or too little is left.
+        ranking: None where there was no ablation.
     """
 
     metrics: tuple[MetricWithoutLeak, ...]
     train_accuracy: Estimate
     reason: str | None = None
+    evaluation: EvaluationEvidence | None = None
+    ranking: RankingWithoutLeak | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSplit:
+    """All items divided anew: copies and groups stay in one split, and classes keep their shares.
+
+    Attributes:
+        items: Pairs of split and items in it.
+        moved: Items that change their split.
+        kept_together: Items that share a unit (copies of one original, a group) with others.
+        largest_unit: Items of the largest of these.
+        left_out: Items in no split, because they would link two: the ends of chains of copies.
+        share_difference: Largest difference between a class's share in one of the splits and in all items, in [0, 1].
+    """
+
+    items: tuple[tuple[str, int], ...]
+    moved: int
+    kept_together: int
+    largest_unit: int
+    left_out: int
+    share_difference: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +241,12 @@ class CleanSplit:
     """The test split without copies, shared groups and repeats; the data themselves are never touched.
 
     Attributes:
-        test_items: Test items that are left.
+        test_items: Test items that are left: what the model as it is may be tested on.
         removed_copies: Test items that are copies of training items.
         removed_groups: Further ones whose group stands in the training split.
         removed_repeats: Further ones that repeat a test item that is kept.
         written: Name of the file it was written to; None where none was asked for.
+        anew: A division of all items to train and test again with; None where none was asked for.
     """
 
     test_items: int
@@ -208,6 +254,7 @@ class CleanSplit:
     removed_groups: int
     removed_repeats: int
     written: str | None
+    anew: NewSplit | None = None
 
 
 @dataclass(frozen=True, slots=True)

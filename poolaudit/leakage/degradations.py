@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from poolaudit.leakage.layout import Floats
+from poolaudit.leakage.layout import Floats, averaging
 
 Array = np.ndarray[Any, Any]
 
 JPEG_QUALITIES = (20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95)
 _BLOCK = 8
+_SHARPENED_UP_TO = 3
+_RIDGE = 0.1
 # Luminance table of the JPEG standard (ITU-T T.81, annex K), scaled by quality as the Independent JPEG Group does.
 _LUMINANCE = np.array(
     [
@@ -96,6 +98,20 @@ def resized(grid: Floats, rank: int, frame_shape: tuple[int, ...]) -> Iterator[F
         small = along_axes(grid, tuple(down for down, _ in maps), cut=True)
         for ups in zip(*(up for _, up in maps), strict=True):
             yield along_axes(small, ups, cut=True)
+
+
+@functools.lru_cache(maxsize=64)
+def sharpening(size: int, cells: int) -> Floats | None:
+    """(cells, cells): undoes along one axis of a working grid what resizing to half and back does on average.
+
+    None where the grid is so much coarser than the item that nothing is lost on it.
+    """
+    if size > _SHARPENED_UP_TO * cells or not resize_maps(size):
+        return None
+    onto = averaging(size, cells)
+    back = np.linalg.pinv(onto)
+    lost = np.mean([onto @ up @ down @ back for down, ups in resize_maps(size) for up in ups], axis=0)
+    return np.asarray(np.linalg.solve(lost.T @ lost + _RIDGE * np.eye(cells), lost.T), np.float32)
 
 
 @functools.lru_cache(maxsize=64)

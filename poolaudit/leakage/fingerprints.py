@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from poolaudit.leakage.degradations import sharpening
 from poolaudit.leakage.layout import Floats, Layout, Levels
 from poolaudit.leakage.moves import Move, sampling
 
 Array = np.ndarray[Any, Any]
 
 # Harmonics along one axis, by the number of moving axes.
-_HARMONICS = {1: 24, 2: 8, 3: 5}
-_TAPER = 0.25
-_WHITENING = 0.5
+_HARMONICS = {1: 24, 2: 9, 3: 5}
+_TAPER = 0.35
+_WHITENING = 0.7
 _MOST_DIMENSIONS = 96
 
 
@@ -62,12 +63,24 @@ class Describer:
 
     def _map(self, move: Move | None) -> Array:
         """(places, dimensions): the projection after the move, made once."""
-        if move is None or not move.moves:
+        if move is None or not (move.moves or move.sharpened):
             return np.asarray(self.projection.T, np.float32)
         if move not in self._moved:
-            moved = sampling(self.layout.coarse, self.layout.rank, move).T @ self.projection.T
+            if move.sharpened:
+                moved = self._sharpened()
+            else:
+                moved = sampling(self.layout.coarse, self.layout.rank, move).T @ self.projection.T
             self._moved[move] = np.asarray(moved, np.float32)
         return self._moved[move]
+
+    def _sharpened(self) -> Array:
+        layout = self.layout
+        found: Array = self.projection.reshape(-1, *layout.coarse)
+        for axis in range(layout.rank):
+            matrix = sharpening(layout.sizes[axis], layout.coarse[axis])
+            if matrix is not None:
+                found = np.moveaxis(np.moveaxis(found, 1 + axis, -1) @ matrix, -1, 1 + axis)
+        return np.asarray(found.reshape(len(self.projection), -1).T)
 
 
 def fit_describer(coarse: Floats, layout: Layout) -> Describer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,46 +10,61 @@ import numpy as np
 
 from poolaudit.leakage.layout import Floats
 from poolaudit.leakage.verify import Comparison
+from poolaudit.leakage.weights import CENTRE, CONSTANT, SPREAD, WEIGHTS
 
 Array = np.ndarray[Any, Any]
 
-# Logistic regression of copies against nearest distinct items on garments, photographs, digits, faces, signals and
-# shaded blobs (docs/methods.md). Weights of: the residuals at four resolutions; how far below those of the next best
-# item they lie; roughness, and roughness times that; detail, and detail times that.
-_WEIGHTS = np.array(
-    (
-        *(2.142, -0.857, -1.12, -1.122, 4.081, -0.49, -3.632, -3.57, 1.595),
-        *(-0.327, 0.317, 0.495, -0.497, -1.873, -1.174, -0.647, 0.227, 1.207),
-    )
-)
-_CONSTANT = -5.16
 _FLOOR = 3e-3
-# A pair this close under the best explanation is a match even if other items are as close: copies among training items.
-_SAME = np.array([0.035, 0.02, 0.015])
+_FARTHEST_CELLS = 8.0
+_MOST_GAIN = 2.0
 _LEAST_DETAIL = 1.5
-_SURE_DETAIL = 8.0
-_FALSE_MATCHES_A_QUERY = 1.5e-3
-_RANGE = (-1.0, 2.5)
-_TAIL = (0.80, 0.97)
-_OFTEN = 0.01
+_FALSE_MATCHES_A_QUERY = 7e-4
+_RANGE = (-1.5, 2.5)
+_TAIL = (0.90, 0.98)
 _UNMOVED_CELLS = 0.75
 _CLOSE = 0.03
+_SIMILAR_GAIN = 0.35
+# Residuals at a middle resolution: the same down to rounding, and as close as copies are at most.
+_SAME, _NEAR = 0.02, 0.08
+_OFTEN, _NEAR_OFTEN = 0.01, 0.03
+_LEAST_PAIRS = 8
 
 
 def scores(found: Comparison) -> Floats:
-    """(queries,) how sure the best candidate of each query is its original; 0 where both are as likely."""
-    return np.asarray(_features(found) @ _WEIGHTS + _CONSTANT, np.float32)
+    """(queries,) how sure the best candidate of each query is its original; 0 where both are as likely.
+
+    Quadratic logistic regression of copies against nearest distinct items (tests/benchmarks/leakage_fit.py).
+    """
+    standard = (features(found) - np.array(CENTRE)) / np.array(SPREAD)
+    first, second = np.triu_indices(standard.shape[1])
+    columns = np.concatenate([standard, standard[:, first] * standard[:, second]], axis=1)
+    return np.asarray(columns @ np.array(WEIGHTS) + CONSTANT, np.float32)
 
 
-def _features(found: Comparison) -> Array:
+def features(found: Comparison) -> Array:
+    """(queries, 15) what the score is made of.
+
+    Logarithms of the residuals at four resolutions; how far each lies below that of the next best item; roughness,
+    detail, drift, way and contrast of the pair; whether resizing and whether compression explains it.
+    """
     levels = np.log(np.clip(found.residuals, _FLOOR, 1.0))
-    levels[found.items < 0] = 0.0
+    levels[(found.items < 0) | found.twins] = 0.0
     best = levels[:, 0]
     others = levels[:, 1:].min(axis=1) if levels.shape[1] > 1 else np.zeros_like(best)
-    apart = best - others
-    rough = found.roughness[:, None]
-    detail = np.log(np.maximum(found.detail, 0.3))[:, None]
-    return np.concatenate([best, apart, rough, rough * apart, detail, detail * apart], axis=1)
+    single = (
+        found.roughness,
+        np.log(np.maximum(found.detail, 0.3)),
+        np.minimum(found.drifts[:, 0], _FARTHEST_CELLS),
+        np.minimum(found.shifts[:, 0], _FARTHEST_CELLS),
+        np.minimum(_contrast(found), _MOST_GAIN),
+        found.links[:, 0] == 1,
+        found.links[:, 0] == 2,
+    )
+    return np.concatenate([best, best - others, np.stack(single, axis=1)], axis=1)
+
+
+def _contrast(found: Comparison) -> Array:
+    return np.abs(np.log(np.maximum(found.gains[:, 0], 1e-2)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +74,8 @@ class Threshold:
     Attributes:
         value: Within a range around 0, the threshold of the regression.
         words: How it was calibrated.
-        is_strict: Distinct training items often match each other once they are moved, as stripes do: then a pair that
-            had to be moved must agree closely.
+        is_strict: Distinct training items often are the same once they are moved, as discs and stripes are: then only
+            a pair that was not moved and agrees closely is a match.
     """
 
     value: float
@@ -67,37 +83,48 @@ class Threshold:
     is_strict: bool = False
 
 
-def calibrate(distinct: Floats) -> Threshold:
+def calibrate(distinct: Sequence[Comparison]) -> Threshold:
     """The threshold above which distinct items hardly ever score.
 
     The upper tail of the scores between distinct training items is extended by an exponential through two of its
-    quantiles, so that a few per cent of copies among the training items do not count.
+    quantiles, so that a few per cent of copies among the training items do not count. Copies are nearly the same or
+    far apart, with little between; items of a few parameters, such as discs, come arbitrarily close to each other.
 
     Args:
-        distinct: (n,) scores of training items against their nearest other training items.
+        distinct: Training items against their nearest other training items.
     """
-    if len(distinct) < 50:
-        return Threshold(0.0, f"{len(distinct)} training items are too few to calibrate on; the default was kept")
-    low, high = np.quantile(distinct, _TAIL)
+    told = [~is_plain(part) for part in distinct]
+    values = np.concatenate([np.zeros(0), *(scores(part)[rows] for part, rows in zip(distinct, told, strict=True))])
+    if len(values) < 50:
+        return Threshold(0.0, f"{len(values)} training items are too few to calibrate on; the default was kept")
+    left = np.concatenate([part.residuals[rows, 0, 1] for part, rows in zip(distinct, told, strict=True)])
+    low, high = np.quantile(values, _TAIL)
     slope = (high - low) / np.log((1 - _TAIL[0]) / (1 - _TAIL[1]))
     reached = high + slope * np.log((1 - _TAIL[1]) / _FALSE_MATCHES_A_QUERY)
-    value = float(np.clip(reached, *_RANGE))
-    return Threshold(
-        round(value, 3),
-        f"{len(distinct):,} training items against their nearest other training items: a score of "
-        f"{reached:.1f} is expected once in {1 / _FALSE_MATCHES_A_QUERY:,.0f}",
-        is_strict=bool((distinct > value).mean() > _OFTEN),
+    same = float((left < _SAME).mean())
+    between = float((left < _NEAR).mean()) - same
+    # A few pairs are no habit.
+    often = max(_OFTEN, _LEAST_PAIRS / len(left))
+    is_strict = same > often and between > max(0.5 * same, _NEAR_OFTEN)
+    words = (
+        f"{len(values):,} training items against their nearest other training items: a score of {reached:.1f} is "
+        f"expected once in {1 / _FALSE_MATCHES_A_QUERY:,.0f}"
     )
+    if is_strict:
+        words += (
+            f"; {100 * same:.0f} % of them equal another one once it is moved, so only copies that were not moved "
+            "can be told from items that are alike"
+        )
+    return Threshold(round(float(np.clip(reached, *_RANGE)), 3), words, is_strict)
 
 
 def matched(found: Comparison, threshold: Threshold) -> Array:
     """(queries,) bool: the best candidate of the query is its original."""
-    plain = found.detail < _LEAST_DETAIL
-    sure = scores(found) > threshold.value
-    same = (found.residuals[:, 0, :3] < _SAME).all(axis=1) & (found.detail > _SURE_DETAIL)
+    sure = (scores(found) > threshold.value) & ~is_plain(found) & (found.items[:, 0] >= 0)
     if threshold.is_strict:
-        sure &= (found.shifts[:, 0] < _UNMOVED_CELLS) | (found.residuals[:, 0, 2] < _CLOSE)
-    return np.asarray((sure | same) & ~plain & (found.items[:, 0] >= 0))
+        sure &= (found.shifts[:, 0] < _UNMOVED_CELLS) & ~found.turned[:, 0]
+        sure &= (found.residuals[:, 0, 2] < _CLOSE) & (_contrast(found) < _SIMILAR_GAIN)
+    return np.asarray(sure)
 
 
 def is_plain(found: Comparison) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from poolaudit.leakage.degradations import sharpening
 from poolaudit.leakage.layout import Layout
 
 Array = np.ndarray[Any, Any]
@@ -29,16 +30,14 @@ class Move:
     Attributes:
         name: In words, for a reader.
         orientation: Which of `orientations(...)`.
+        sharpened: The query gets back what resizing to half takes from its descriptor.
     """
 
     name: str
     orientation: int
     linear: Array
     offset: Array
-
-    @property
-    def is_plain(self) -> bool:
-        return self.orientation == 0 and not self.moves
+    sharpened: bool = False
 
     @property
     def moves(self) -> bool:
@@ -89,6 +88,8 @@ def list_moves(layout: Layout) -> tuple[Move, ...]:
     moves = [
         Move(name_of(o), i, still, np.zeros(rank)) for i, o in enumerate(orientations(layout)) if _keeps(o, layout)
     ]
+    if any(sharpening(size, grid) is not None for size, grid in zip(layout.sizes, layout.coarse, strict=False)):
+        moves.append(Move(_PLAIN, 0, still, np.zeros(rank), sharpened=True))
     moves += [Move("shifted", 0, still, step * cells) for step in _shifts(layout)]
     for scale in (_CROP,) if rank > 1 else (_CROP, 1 / _CROP):
         for step in _crop_offsets(layout):
@@ -138,10 +139,10 @@ def _keeps(orientation: tuple[tuple[int, ...], tuple[bool, ...]], layout: Layout
 
 def _shifts(layout: Layout) -> list[Array]:
     most = [min(_MOST_SHIFT_PIXELS, max(size // 4, 1)) for size in layout.sizes]
-    # Descriptors of large images do not feel a single pixel; of volumes every second shift suffices.
+    # Alignment of fine textures finds the rest of the way within a cell; for volumes every second shift must suffice.
     steps = [
-        max(1 if layout.rank < 3 else 2, min(m, round(0.57 * size / cells)))
-        for m, size, cells in zip(most, layout.sizes, layout.coarse, strict=False)
+        max(1 if layout.rank < 3 else 2, min(m, size // cells))
+        for m, size, cells in zip(most, layout.sizes, layout.fine, strict=False)
     ]
     lines = [np.unique([0, *range(step, m + 1, step), m]) for m, step in zip(most, steps, strict=True)]
     both = [np.unique(np.concatenate([-line, line])) for line in lines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from poolaudit.statistics.intervals import wilson
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int, str], None]
 
-_CANDIDATES = 8
+_CANDIDATES = 12
 _FITTED_ON = 20_000
 _CALIBRATED_ON = 1_000
 _PLANTED_EACH = 30
@@ -45,6 +45,7 @@ class Matches:
         distances: Residual of the pair at a middle resolution.
         links: What turns one into the other.
         plain: How many queries were too plain to be matched.
+        twin_queries, twins, twin_scores: Queries again, with further items that are the same as their originals.
     """
 
     queries: Array
@@ -53,6 +54,33 @@ class Matches:
     distances: Floats
     links: tuple[str, ...]
     plain: int
+    twin_queries: Array
+    twins: Array
+    twin_scores: Floats
+
+    @classmethod
+    def none(cls, plain: int = 0) -> Matches:
+        at, values = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return cls(at, at, values, values, (), plain, at, at, values)
+
+    def once(self) -> Matches:
+        """Of a split searched in itself: each pair once, the later item as the query, unless either is a repeat."""
+        later, earlier = np.maximum(self.queries, self.originals), np.minimum(self.queries, self.originals)
+        repeats: set[int] = set()
+        kept = []
+        for row in np.lexsort((earlier, later)).tolist():
+            if int(later[row]) not in repeats and int(earlier[row]) not in repeats:
+                repeats.add(int(later[row]))
+                kept.append(row)
+        at = np.array(kept, np.int64)
+        return replace(
+            self,
+            queries=later[at],
+            originals=earlier[at],
+            scores=self.scores[at],
+            distances=self.distances[at],
+            links=tuple(self.links[row] for row in kept),
+        )
 
 
 class Searched:
@@ -69,6 +97,11 @@ class Searched:
         self.descriptors = np.concatenate([self.describer.describe(items.coarse(batch)) for batch in items.batches()])
         self.index = Index(self.descriptors, seed)
         self.threshold = Threshold(0.0, "the default was kept")
+
+    @property
+    def still_moves(self) -> tuple[Move, ...]:
+        """Flips and turns only, for a search that is not worth the time of all moves."""
+        return tuple(move for move in self.moves if not move.moves)
 
     def compare(
         self, queries: Items, at: Array, itself: Array | None, moves: Sequence[Move] | None, tell: Progress, what: str
@@ -100,46 +133,38 @@ class Searched:
         """Sets the threshold by how close distinct items of this split come to each other."""
         rng = np.random.default_rng(self._seed + 1)
         at = np.sort(rng.permutation(len(self.items))[:_CALIBRATED_ON])
-        found = self.compare(self.items, at, at, None, tell, "calibrating on distinct items")
-        values = [scores(part)[~is_plain(part)] for part in found]
-        self.threshold = calibrate(np.concatenate(values) if values else np.zeros(0, np.float32))
+        self.threshold = calibrate(self.compare(self.items, at, at, None, tell, "calibrating on distinct items"))
 
-    def matches(self, queries: Items, at: Array, itself: Array | None, few_moves: bool, tell: Progress) -> Matches:
+    def matches(
+        self, queries: Items, at: Array, itself: Array | None, moves: Sequence[Move], tell: Progress
+    ) -> Matches:
         """Which queries are copies of which items.
 
         Args:
             at: Positions among the queries.
             itself: For each of them the item that it is itself, where a split is searched in itself.
-            few_moves: Flips and turns only, for a search that is not worth the time of all moves.
+            moves: Those to try.
         """
-        moves = [move for move in self.moves if not move.moves] if few_moves else None
-        kept: list[tuple[Array, Array, Floats, Floats, tuple[str, ...]]] = []
-        plain = 0
         parts = self.compare(queries, at, itself, moves, tell, f"{queries.name} against {self.items.name}")
+        kept = []
         for number, part in enumerate(parts):
             rows = np.flatnonzero(matched(part, self.threshold))
-            plain += int(is_plain(part).sum())
-            names = tuple(self._link(part, row, moves or self.moves) for row in rows.tolist())
+            sure = scores(part)
+            of, twin = np.nonzero(part.twins[rows])
             kept.append(
-                (
+                Matches(
                     at[number * _AT_ONCE + rows],
                     part.items[rows, 0],
-                    scores(part)[rows],
+                    sure[rows],
                     part.residuals[rows, 0, 1],
-                    names,
+                    tuple(self._link(part, row, moves) for row in rows.tolist()),
+                    int(is_plain(part).sum()),
+                    at[number * _AT_ONCE + rows[of]],
+                    part.items[rows[of], twin],
+                    sure[rows[of]],
                 )
             )
-        if not kept:
-            empty = np.zeros(0, np.int64)
-            return Matches(empty, empty, np.zeros(0, np.float32), np.zeros(0, np.float32), (), plain)
-        return Matches(
-            np.concatenate([k[0] for k in kept]),
-            np.concatenate([k[1] for k in kept]),
-            np.concatenate([k[2] for k in kept]),
-            np.concatenate([k[3] for k in kept]),
-            tuple(name for k in kept for name in k[4]),
-            plain,
-        )
+        return _together(kept) if kept else Matches.none()
 
     def sensitivity(self, confidence: float, tell: Progress) -> tuple[Sensitivity, ...]:
         """Copies of the searched items planted and looked for, by change."""
@@ -162,7 +187,9 @@ class Searched:
         )
         # Where the training split holds the item twice, either one is its original.
         hit = matched(part, self.threshold) & (
-            (part.items[:, 0] == np.concatenate(chosen)) | (score_of(part.residuals[:, :1])[:, 0] < np.log(0.01))
+            (part.items[:, 0] == np.concatenate(chosen))
+            | ((part.items == np.concatenate(chosen)[:, None]) & part.twins).any(axis=1)
+            | (score_of(part.residuals[:, :1])[:, 0] < np.log(0.01))
         )
         each = len(chosen[0])
         return tuple(
@@ -182,3 +209,20 @@ class Searched:
         if not words or part.residuals[row, 0, 0] > 0.05:
             words.append("noisy or recompressed" if part.residuals[row, 0, 0] > 0.02 else "nearly the same")
         return ", ".join(words)
+
+
+def _together(parts: Sequence[Matches]) -> Matches:
+    def all_of(name: str) -> Array:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Matches(
+        all_of("queries"),
+        all_of("originals"),
+        all_of("scores"),
+        all_of("distances"),
+        tuple(link for part in parts for link in part.links),
+        sum(part.plain for part in parts),
+        all_of("twin_queries"),
+        all_of("twins"),
+        all_of("twin_scores"),
+    )

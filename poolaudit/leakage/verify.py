@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from poolaudit.leakage.align import Frame, misfit, refine, solve, warp
-from poolaudit.leakage.degradations import (
-    JPEG_QUALITIES,
-    along_axes,
-    blocks_of_frequencies,
-    blurring,
-    compressed,
-    resized,
-)
+from poolaudit.leakage.align import Frame, misfit, refine, warp
+from poolaudit.leakage.fitting import blurred, fit_degraded, fit_levels
 from poolaudit.leakage.layout import Floats, Layout
 from poolaudit.leakage.moves import Move, inverse, orient, orientations
 from poolaudit.leakage.search import Candidates
@@ -28,11 +21,17 @@ Array = np.ndarray[Any, Any]
 SCALES_CELLS = (0.0, 0.7, 1.2, 2.0)
 NOTHING_IN_COMMON = 4.0
 _JUDGED_BY = slice(1, 3)
-_ALIGNED = 3
-_DEGRADED = 2
+_ALIGNED = 5
+_DEGRADED = 3
 _SMOOTHED = 1.2
+_CALMED = 2.0
 _STEPS = 3
+# No copy that was planted left more of its original unexplained before it was aligned.
+_WORTH_ALIGNING = 0.6
+_CLEARLY = 0.5
 _WORTH_DEGRADING = 0.15
+_WORTH_MOVING = 0.05
+_HARDLY_DIFFERENT = 0.02
 _PAIRS_AT_ONCE_CELLS = 1_500_000
 
 Fetch = Callable[[Array], Floats]
@@ -50,7 +49,11 @@ class Comparison:
         detail: (queries,) levels of contrast that a smooth ramp does not explain.
         roughness: (queries,) logarithm of the share of variation that is lost to smoothing: high for textures.
         shifts: (queries, k) how far the pair was moved, in cells.
+        turned: (queries, k) bool: the move that was assumed flips or turns.
+        drifts: (queries, k) how far alignment went from the move that found the pair, in cells.
         gains: (queries, k) contrast of the query over that of the candidate.
+        twins: (queries, k) bool: brought to the query, the candidate is the same as the best one, so that it is no
+            rival of it.
     """
 
     items: Array
@@ -60,7 +63,10 @@ class Comparison:
     detail: Floats
     roughness: Floats
     shifts: Floats
+    turned: Array
+    drifts: Floats
     gains: Floats
+    twins: Array
 
 
 def compare(
@@ -76,7 +82,8 @@ def compare(
     keep = min(_ALIGNED if layout.rank < 3 else 2, k)
     residuals = np.full((n, k, len(SCALES_CELLS)), NOTHING_IN_COMMON, np.float32)
     links = np.zeros((n, k), np.int8)
-    shifts, gains = np.zeros((n, k), np.float32), np.zeros((n, k), np.float32)
+    shifts, drifts, gains = (np.zeros((n, k), np.float32) for _ in range(3))
+    twins = np.zeros((n, k), np.bool_)
     at_once = max(1, _PAIRS_AT_ONCE_CELLS // int(np.prod(frame.shape)) // k)
     for start in range(0, n, at_once):
         rows = slice(start, min(start + at_once, n))
@@ -84,7 +91,7 @@ def compare(
             queries[rows],
             candidates.items[rows],
             candidates.moves[rows],
-            (residuals[rows], links[rows], shifts[rows], gains[rows]),
+            (residuals[rows], links[rows], shifts[rows], drifts[rows], gains[rows], twins[rows]),
             fetch,
             layout,
             frame,
@@ -100,7 +107,10 @@ def compare(
         detail=detail_of(queries, frame),
         roughness=roughness_of(queries, frame),
         shifts=np.take_along_axis(shifts, order, axis=1),
+        turned=np.array([move.orientation > 0 for move in moves])[np.take_along_axis(candidates.moves, order, axis=1)],
+        drifts=np.take_along_axis(drifts, order, axis=1),
         gains=np.take_along_axis(gains, order, axis=1),
+        twins=np.take_along_axis(twins, order, axis=1),
     )
 
 
@@ -113,14 +123,14 @@ def _compare_some(
     queries: Floats,
     items: Array,
     move_of: Array,
-    into: tuple[Floats, Array, Floats, Floats],
+    into: tuple[Floats, Array, Floats, Floats, Floats, Array],
     fetch: Fetch,
     layout: Layout,
     frame: Frame,
     moves: Sequence[Move],
     keep: int,
 ) -> None:
-    residuals, links, shifts, gains = into
+    residuals, links, shifts, drifts, gains, twins = into
     row, column = np.nonzero(items >= 0)
     if not len(row):
         return
@@ -133,33 +143,91 @@ def _compare_some(
     values, inside = warp(originals, linear, offset, frame)
     left = np.full(items.shape, np.inf, np.float32)
     # Smoothed, so that a copy that lost its finest detail still comes before another item that has some.
-    smooth = _blurred(queries, _SMOOTHED, frame).reshape(flat.shape)
-    smoothed = _blurred(values.reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
+    smooth = blurred(queries, _SMOOTHED, frame).reshape(flat.shape)
+    smoothed = blurred(values.reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
     # What entered from beyond the edge spreads when it is smoothed, so places beside it do not count either.
-    clear = _blurred(inside.astype(np.float32).reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
+    clear = blurred(inside.astype(np.float32).reshape(-1, *frame.shape), _SMOOTHED, frame).reshape(values.shape)
     left[row, column] = misfit(smooth[row], smoothed, (clear > 0.98).astype(np.float32))
     # The best few are brought into register; the others do not come near.
-    chosen = _rank(left)[row, column] < keep
+    chosen = (_rank(left)[row, column] < keep) & (left.min(axis=1)[row] < _WORTH_ALIGNING)
     row, column = row[chosen], column[chosen]
-    unmoved = values[chosen]
-    linear, offset = refine(queries[row], originals[chosen], linear[chosen], offset[chosen], frame, _STEPS)
-    values, inside = warp(originals[chosen], linear, offset, frame)
-    plain, gains[row, column] = _plain(flat[row], values, inside, frame)
-    residuals[row, column] = _residuals(flat[row] - plain, inside, power[row], frame)
-    shifts[row, column] = np.abs(offset).max(axis=1) + np.abs(linear - np.eye(frame.rank)).max(axis=(1, 2)) * (
-        max(frame.shape[: frame.rank]) / 2
+    if not len(row):
+        return
+    start, begun = _unmoved_where_better(
+        smooth[row],
+        originals[chosen],
+        (linear[chosen], offset[chosen]),
+        (values[chosen], inside[chosen]),
+        left[row, column],
+        frame,
     )
+    # Fine textures agree only within a cell, so the way there is found on what is left of them when smoothed.
+    calm = blurred(originals[chosen], _CALMED, frame)
+    approached = refine(blurred(queries, _CALMED, frame)[row], calm, *start, frame, _STEPS - 1)
+    linear, offset = refine(queries[row], originals[chosen], *approached, frame, _STEPS - 1)
+    values, inside = warp(originals[chosen], linear, offset, frame)
+    plain, gain = fit_levels(flat[row], values, inside, frame)
+    left = _residuals(flat[row] - plain, inside, power[row], frame)
+    # Cut-off levels and lost detail pull alignment away from a pair that already lay in register.
+    plain_begun, gain_begun = fit_levels(flat[row], *begun, frame)
+    left_begun = _residuals(flat[row] - plain_begun, begun[1], power[row], frame)
+    stay = score_of(left_begun) < score_of(left) + _WORTH_MOVING
+    linear, offset = np.where(stay[:, None, None], start[0], linear), np.where(stay[:, None], start[1], offset)
+    plain, inside = np.where(stay[:, None], plain_begun, plain), np.where(stay[:, None], begun[1], inside)
+    gains[row, column] = np.where(stay, gain_begun, gain)
+    residuals[row, column] = np.where(stay[:, None], left_begun, left)
+    shifts[row, column] = _way(linear - np.eye(frame.rank, dtype=np.float32), offset, frame)
+    drifts[row, column] = _way(linear - start[0], offset - start[1], frame)
     chosen = (_rank(score_of(residuals))[row, column] < _DEGRADED) & (residuals[row, column, 2] < _WORTH_DEGRADING)
     if chosen.any():
         at = (row[chosen], column[chosen])
-        near = shifts[at] < 1.0
-        # Blur looks like a shift by part of a cell; where the pair hardly moved, it is degraded as it stood.
-        start = np.where(near[:, None], unmoved[chosen], values[chosen])
-        predicted, link = _degraded(flat[at[0]], start, inside[chosen], near, frame)
-        found = _residuals(flat[at[0]] - predicted, inside[chosen], power[at[0]], frame)
+        # Blur looks like a shift by part of a cell or a change of scale: what was found in place is degraded there.
+        near = _way(start[0][chosen] - np.eye(frame.rank, dtype=np.float32), start[1][chosen], frame) < 1.0
+        base = np.where(near[:, None], begun[0][chosen], values[chosen])
+        within = np.where(near[:, None], begun[1][chosen], inside[chosen])
+        predicted, link = fit_degraded(flat[at[0]], base, within, near, frame)
+        found = _residuals(flat[at[0]] - predicted, within, power[at[0]], frame)
         better = score_of(found) < score_of(residuals[at]) - 0.05
         residuals[at] = np.where(better[:, None], found, residuals[at])
         links[at] = np.where(better, link, 0)
+        shifts[at] = np.where(better & near, 0.0, shifts[at])
+        drifts[at] = np.where(better & near, 0.0, drifts[at])
+    best = np.argmin(score_of(residuals), axis=1)[row]
+    place = np.full(items.shape, -1)
+    place[row, column] = np.arange(len(row))
+    rival = place[row, best]
+    between = _residuals(plain - plain[rival], inside & inside[rival], power[row], frame)
+    limit = np.maximum(score_of(residuals[row, best]), np.log(_HARDLY_DIFFERENT)) + np.log(0.5)
+    twins[row, column] = (score_of(between) < limit) & (column != best)
+
+
+def _unmoved_where_better(
+    smooth: Floats,
+    originals: Floats,
+    start: tuple[Floats, Floats],
+    begun: tuple[Floats, Array],
+    left: Floats,
+    frame: Frame,
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Array]]:
+    """Poses to begin from: that of the move, or none where the pair agrees better as it lies.
+
+    Descriptors of smooth items hardly tell a small move from none.
+    """
+    flat = originals.reshape(len(originals), -1)
+    everywhere = np.ones(flat.shape, np.bool_)
+    smoothed = blurred(originals, _SMOOTHED, frame).reshape(flat.shape)
+    better = misfit(smooth, smoothed, everywhere.astype(np.float32)) < _CLEARLY * left
+    still = np.eye(frame.rank, dtype=np.float32)
+    linear = np.where(better[:, None, None], still, start[0])
+    offset = np.where(better[:, None], np.float32(0.0), start[1])
+    values = np.where(better[:, None], flat, begun[0])
+    return (linear, offset), (values, np.where(better[:, None], everywhere, begun[1]))
+
+
+def _way(linear: Floats, offset: Floats, frame: Frame) -> Array:
+    """(m,) how far this moves a place at the edge, in cells."""
+    half = max(frame.shape[: frame.rank]) / 2
+    return np.asarray(np.abs(offset).max(axis=1) + half * np.abs(linear).max(axis=(1, 2)))
 
 
 def _rank(values: Floats) -> Array:
@@ -185,70 +253,11 @@ def _starts(move_of: Array, layout: Layout, frame: Frame, moves: Sequence[Move])
     return linear.astype(np.float32)[move_of], offset.astype(np.float32)[move_of]
 
 
-def _plain(flat: Floats, values: Floats, inside: Array, frame: Frame) -> tuple[Floats, Floats]:
-    """The best prediction from the item by gain, offset and a mild blur or sharpening, and the gain."""
-    grid = values.reshape(-1, *frame.shape)
-    blurred = [_blurred(grid, sigma, frame).reshape(len(values), -1) for sigma in (0.7, 1.4)]
-    one = _fitted(flat, values[:, None], inside)
-    three = _fitted(flat, np.stack([values, *blurred], axis=1), inside)
-    weight = inside.astype(np.float32)
-    deviation = np.einsum("mp,mp->m", (values - _mean(values, weight)) ** 2, weight)
-    gain = np.einsum("mp,mp->m", (one - _mean(one, weight)) ** 2, weight) / np.maximum(deviation, 1e-3)
-    return three, np.sqrt(gain)
-
-
-def _fitted(flat: Floats, columns: Floats, inside: Array) -> Floats:
-    """Gain and offset by least squares, with levels cut off at black and white as image files cut them."""
-    weight = inside.astype(np.float32)
-    columns = np.concatenate([columns, np.ones_like(columns[:, :1])], axis=1)
-    low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
-    within = weight * ((flat > low + 1.5) & (flat < high - 1.5))
-    enough = within.sum(axis=1) > np.maximum(0.2 * weight.sum(axis=1), 8 * columns.shape[1])
-    plain = _predicted(columns, flat, weight, low, high)
-    if not enough.any():
-        return plain
-    cut = _predicted(columns[enough], flat[enough], within[enough], low[enough], high[enough])
-    error = np.einsum("mp,mp->m", (flat[enough] - cut) ** 2, weight[enough])
-    better = error < np.einsum("mp,mp->m", (flat[enough] - plain[enough]) ** 2, weight[enough])
-    plain[np.flatnonzero(enough)[better]] = cut[better]
-    return plain
-
-
-def _predicted(columns: Floats, flat: Floats, weight: Floats, low: Floats, high: Floats) -> Floats:
-    found = solve(columns, flat, weight, ridge=1e-5)
-    return np.asarray(np.clip(np.matmul(found[:, None], columns)[:, 0], low, high), np.float32)
-
-
-def _degraded(flat: Floats, values: Floats, inside: Array, unmoved: Array, frame: Frame) -> tuple[Floats, Array]:
-    """The degraded item that explains the query best, fitted to it, and which degradation it was."""
-    weight = inside.astype(np.float32)
-    best, link = values.copy(), np.zeros(len(flat), np.int8)
-    least = np.full(len(flat), np.inf, np.float32)
-
-    def offer(rows: Array, degraded: Floats, kind: int) -> None:
-        left = misfit(flat[rows], degraded, weight[rows])
-        better = left < least[rows]
-        best[rows[better]], link[rows[better]], least[rows[better]] = degraded[better], kind, left[better]
-
-    rows = np.arange(len(flat))
-    grid = values.reshape(-1, *frame.shape)
-    for small in resized(grid, frame.rank, frame.shape):
-        offer(rows, small.reshape(len(flat), -1), 1)
-    if frame.rank == 2 and len(frame.shape) == 2 and min(frame.cells) == 1.0:
-        rows = np.flatnonzero(unmoved)
-        if len(rows):
-            height, width = frame.shape
-            frequencies = blocks_of_frequencies(grid[rows])
-            for quality in JPEG_QUALITIES:
-                offer(rows, compressed(frequencies, quality, (height, width)).reshape(len(rows), -1), 2)
-    return _fitted(flat, best[:, None], inside), link
-
-
 def _power(queries: Floats, frame: Frame) -> Floats:
     """(n, scales) variation of each query at each resolution, a cell."""
     flat = queries.reshape(len(queries), -1)
     signal = (flat - flat.mean(axis=1, keepdims=True)).reshape(queries.shape)
-    found = [_blurred(signal, sigma, frame).reshape(flat.shape) for sigma in SCALES_CELLS]
+    found = [blurred(signal, sigma, frame).reshape(flat.shape) for sigma in SCALES_CELLS]
     return np.stack([np.einsum("np,np->n", part, part) / flat.shape[1] for part in found], axis=1)
 
 
@@ -259,23 +268,11 @@ def _residuals(error: Floats, inside: Array, power: Floats, frame: Frame) -> Flo
     left = (error * weight).reshape(-1, *frame.shape)
     found = []
     for at, sigma in enumerate(SCALES_CELLS):
-        part = _blurred(left, sigma, frame).reshape(len(error), -1)
+        part = blurred(left, sigma, frame).reshape(len(error), -1)
         found.append(np.einsum("mp,mp->m", part, part) / (cells * power[:, at] + 1e-2))
     result = np.sqrt(np.stack(found, axis=1))
     result[cells < 0.6 * error.shape[1]] = NOTHING_IN_COMMON
     return np.asarray(np.minimum(result, NOTHING_IN_COMMON), np.float32)
-
-
-def _blurred(grid: Floats, sigma: float, frame: Frame) -> Floats:
-    if sigma == 0.0:
-        return grid
-    return along_axes(grid, tuple(blurring(frame.shape[axis], sigma) for axis in range(frame.rank)))
-
-
-def _mean(values: Floats, weight: Floats) -> Floats:
-    return np.asarray(
-        (np.einsum("mp,mp->m", values, weight) / np.maximum(weight.sum(axis=1), 1.0))[:, None], np.float32
-    )
 
 
 def detail_of(queries: Floats, frame: Frame) -> Floats:

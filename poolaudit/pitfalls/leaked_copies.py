@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.leakage import LeakageEvidence, MetricWithoutLeak
 from poolaudit.evidence.wording import p_value, percent, with_interval
 from poolaudit.findings import Fact
-from poolaudit.outcomes import Outcome, Severity
-from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.outcomes import Outcome, Severity, Verdict
+from poolaudit.pitfalls.detector import Judgement, detect, detector
+from poolaudit.pitfalls.verdict import decide
 from poolaudit.policy import Policy
-from poolaudit.results import Evidence
+from poolaudit.results import Evidence, StageResult
 
 _LARGE_SHARE = 0.01
 _SEEN_ENOUGH = 0.8
 _PAIRS_NAMED = 5
+# Verdicts that hold a release back, the worse one last.
+_BAD = (Verdict.NEEDS_REVIEW, Verdict.NOT_READY)
 
 
 def no_leakage_stage() -> Judgement:
@@ -82,8 +87,10 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     Why: What counts is how the model does on items it has not seen. If a demand is met only with the leaked items, it
         is not met.
     How: Accuracy, recall and precision on all test items, on those that are no copies, and on the copies, each with
-        its interval, with Fisher's exact test between the last two. Fails where a metric meets its bar on all items
-        and is below it on the clean ones.
+        its interval, with Fisher's exact test between the last two. Then every other check judges once more, on the
+        clean items alone, and the verdict is given with both. Fails where a metric meets its bar on all items and is
+        below it on the clean ones, and where the verdict is worse without the leak. The ablation's exchanged pooling
+        is ranked again on the clean items; trained variants are not, and the check says so.
     Do: Report the metrics on the clean items, and decide by those.
     False alarm: Few clean items: then the interval is wide, and this check says it cannot tell.
     """
@@ -96,7 +103,8 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         return Judgement(Outcome.SKIPPED, f"The effect on the metrics was not measured: {leak.impact.reason}.")
     watched = [(m, _bar(m, policy)) for m in leak.impact.metrics if _is_watched(m, evidence)]
     lost = [(m, bar) for m, bar in watched if _below(m.clean, bar) and not _below(m.all, bar) and _meets(m.all, bar)]
-    facts = tuple(_fact(m) for m, _ in watched[:12])
+    without = _judged_without(evidence, policy)
+    facts = (*(_fact(m) for m, _ in watched[:12]), *without.facts, *_ranking_facts(leak))
     if lost:
         worst, bar = min(lost, key=lambda pair: (pair[0].clean.value or 0.0) - pair[1])
         return Judgement(
@@ -105,6 +113,14 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             f"the {leak.test_items_leaked:,} leaked ones: the demand of {percent(bar)} is met only with the leak.",
             facts,
             f"{_name(worst)} at or above {percent(bar)} on clean items.",
+        )
+    if without.is_worse:
+        return Judgement(
+            Outcome.FAILED,
+            f"Apart from the leak itself the verdict is {_word(without.all)} on all test items and "
+            f"{_word(without.clean)} without the {leak.test_items_leaked:,} leaked ones.",
+            facts,
+            "The same verdict on clean items.",
         )
     moved = [m for m, _ in watched if m.p_value is not None and m.p_value < 0.05 / max(len(watched), 1)]
     unclear = [m for m, bar in watched if _meets(m.all, bar) and not _meets(m.clean, bar)]
@@ -117,12 +133,83 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             "More clean test items.",
             Severity.MAJOR,
         )
+    if without.is_open:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"Apart from the leak itself the verdict is {_word(without.all)} on all test items and cannot be given on "
+            "the clean ones: they are too few.",
+            facts,
+            "More clean test items.",
+            Severity.MAJOR,
+        )
     return Judgement(
         Outcome.PASSED,
         "No demand is met only because of the leaked items."
         + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else ""),
         facts,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Without:
+    """The verdict by everything but leakage, with and without the leaked items; None where it was not given."""
+
+    all: Verdict | None = None
+    clean: Verdict | None = None
+    facts: tuple[Fact, ...] = ()
+
+    @property
+    def is_worse(self) -> bool:
+        return self.clean in _BAD and _BAD.index(self.clean) > (_BAD.index(self.all) if self.all in _BAD else -1)
+
+    @property
+    def is_open(self) -> bool:
+        return self.clean is Verdict.INCONCLUSIVE and self.all is Verdict.READY
+
+
+def _word(verdict: Verdict | None) -> str:
+    return "not given" if verdict is None else verdict.value
+
+
+def _judged_without(evidence: Evidence, policy: Policy) -> _Without:
+    leak = evidence.leakage
+    if leak is None or evidence.evaluation is None:
+        return _Without()
+    if leak.impact.evaluation is None:
+        return _Without(facts=(Fact("Verdict without the leak", "not given: too few clean items"),))
+    codes = tuple(f"PA{series}" for series in (1, 2, 3, 5))
+    before = detect(evidence, policy, codes)
+    after = detect(replace(evidence, evaluation=leak.impact.evaluation), policy, codes)
+    stages = (StageResult("evaluation", Outcome.PASSED, 0.0, None),)
+    first, second = decide(before, stages)[0], decide(after, stages)[0]
+    outcomes = {finding.code: finding.outcome for finding in before}
+    changed = [
+        Fact(f"{finding.code} {finding.title}", f"{outcomes[finding.code].value}; clean {finding.outcome.value}")
+        for finding in after
+        if finding.outcome is not outcomes[finding.code]
+    ]
+    return _Without(
+        first, second, (Fact("Verdict apart from leakage", f"all {first.value}, clean {second.value}"), *changed[:8])
+    )
+
+
+def _ranking_facts(leak: LeakageEvidence) -> tuple[Fact, ...]:
+    ranking = leak.impact.ranking
+    if ranking is None:
+        return ()
+    facts = []
+    if ranking.reason is not None:
+        facts.append(Fact("Ranking of the variants without the leak", f"not measured: {ranking.reason}"))
+    elif [name for name, _ in ranking.all] == [name for name, _ in ranking.clean]:
+        facts.append(Fact("Ranking of the variants without the leak", f"the same, by {ranking.metric}"))
+    else:
+        orders = [", ".join(name for name, _ in order[:4]) for order in (ranking.all, ranking.clean)]
+        facts.append(
+            Fact("Ranking of the variants without the leak", f"all: {orders[0]}; clean: {orders[1]} ({ranking.metric})")
+        )
+    if ranking.not_ranked:
+        facts.append(Fact("Ranking of the trained variants", ranking.not_ranked))
+    return tuple(facts)
 
 
 def _facts(leak: LeakageEvidence) -> tuple[Fact, ...]:

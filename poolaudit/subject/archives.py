@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -14,6 +15,10 @@ import numpy as np
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.subject.memory import require_fits
 
+# Signature, and the lengths of name and extra field, of a member's header within the file.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_ENCRYPTED = 1
+_MAPPED_FROM_BYTES = 64 << 20
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
 
 
@@ -38,10 +43,14 @@ def npz_keys(path: Path) -> tuple[str, ...]:
     return tuple(name[:-4] for name in names if name.endswith(".npy"))
 
 
-def read_npz(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray[Any, Any]]:
+def read_npz(path: Path, keys: Iterable[str], *, stream: bool = False) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays called `keys`, each with its stored dtype.
 
     Sizes are taken from the array headers and checked before any data is decompressed.
+
+    Args:
+        stream: Arrays that were stored without compression stay in the file and are read where they are used; they may
+            be larger than memory, and their checksums are not verified.
 
     Raises:
         InvalidInputError: An array holds Python objects, is damaged, or is larger than memory allows.
@@ -50,12 +59,18 @@ def read_npz(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray[Any, Any]]
     try:
         with zipfile.ZipFile(path) as archive:
             total = 0
+            mapped = {key for key in wanted if stream and _can_be_mapped(archive.getinfo(f"{key}.npy"))}
             for key in wanted:
                 with archive.open(f"{key}.npy") as member:
-                    total += _declared_bytes(member, path, key)
-                require_fits(total, f"{path.name}: the array {key!r}")
+                    declared = _declared_bytes(member, path, key)
+                if key not in mapped:
+                    total += declared
+                    require_fits(total, f"{path.name}: the array {key!r}")
             arrays = {}
             for key in wanted:
+                if key in mapped:
+                    arrays[key] = _mapped(path, archive.getinfo(f"{key}.npy"))
+                    continue
                 with archive.open(f"{key}.npy") as member:
                     arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
             return arrays
@@ -65,6 +80,30 @@ def read_npz(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray[Any, Any]]
         raise InvalidInputError(f"{path.name} does not fit into memory", "", "Audit a smaller sample") from error
     except _BROKEN as error:
         raise _not_an_archive(path, error) from error
+
+
+def _can_be_mapped(info: zipfile.ZipInfo) -> bool:
+    plain = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & _ENCRYPTED
+    return plain and info.file_size >= _MAPPED_FROM_BYTES
+
+
+def _mapped(path: Path, info: zipfile.ZipInfo) -> np.ndarray[Any, Any]:
+    """A read-only view of an array that lies in the archive as it is."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER.size)
+        signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        if signature != b"PK\x03\x04":
+            raise ValueError("the archive's directory does not lead to its arrays")
+        start = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+        file.seek(start)
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+        place = file.tell()
+    if place - start + int(np.prod(shape, dtype=object)) * dtype.itemsize > info.file_size:
+        raise EOFError("an array is longer than its part of the archive")
+    return np.memmap(path, dtype, "r", place, shape, "F" if fortran else "C")
 
 
 def _declared_bytes(member: IO[bytes], path: Path, key: str) -> int:

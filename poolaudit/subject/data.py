@@ -57,6 +57,7 @@ def load_splits(
     *,
     resize: tuple[int, int] | None = None,
     class_names: Sequence[str] | None = None,
+    stream: bool = False,
 ) -> dict[str, DataSplit]:
     """Splits by name ("test", "train", "validation"), with the same `class_names` on each.
 
@@ -67,6 +68,8 @@ def load_splits(
         resize: Height and width for image files.
         class_names: In the order of the model's outputs; needed where integer labels shall have names, or where
             splits disagree.
+        stream: Inputs in files may be larger than memory: `inputs` is then a memory map, for readers that take items in
+            pieces.
 
     Raises:
         InvalidInputError: Anything that cannot be audited as it is.
@@ -76,7 +79,7 @@ def load_splits(
     for name, source in sources.items():
         if name not in SPLIT_NAMES:
             raise InvalidInputError(f"There is no split {name!r}", listed(SPLIT_NAMES), did_you_mean(name, SPLIT_NAMES))
-        raw[name] = _checked(_read(source, name, resize))
+        raw[name] = _checked(_read(source, name, resize, stream))
     if resize is not None and not any(_is_image_source(source) for source in sources.values()):
         raise InvalidInputError(
             "A size to resize to was given and no split comes from image files", "folders and manifests"
@@ -88,30 +91,32 @@ def load_splits(
     }
 
 
-def _read(source: Any, name: str, resize: tuple[int, int] | None) -> RawSplit:
+def _read(source: Any, name: str, resize: tuple[int, int] | None, stream: bool) -> RawSplit:
     if isinstance(source, DataSplit):
         return _from_split(source)
     if isinstance(source, (str, Path)):
-        return _from_text(str(source), name, resize)
+        return _from_text(str(source), name, resize, stream)
     return _from_object(source, "arrays")
 
 
-def _from_text(text: str, name: str, resize: tuple[int, int] | None) -> RawSplit:
+def _from_text(text: str, name: str, resize: tuple[int, int] | None, stream: bool) -> RawSplit:
     scheme, colon, rest = text.partition(":")
     if colon and scheme in _SCHEMES:
         return read_builtin(scheme, rest, name)
     path = Path(text)
     if text and exists(path, folder=True):
         if exists(path / METADATA):
-            return read_manifest(path / METADATA, resize)
-        return read_image_folder(path, resize)
+            return read_manifest(path / METADATA, resize, stream=stream)
+        return read_image_folder(path, resize, stream=stream)
     if exists(path):
         suffix = path.suffix.lower()
         if suffix == ".npz":
-            return _from_npz(path, name)
+            return _from_npz(path, name, stream)
         if suffix in TABLE_SUFFIXES:
             column = None if suffix == ".csv" else image_column(path)
-            return read_manifest(path, resize) if column is None else read_embedded_images(path, column, resize)
+            if column is not None:
+                return read_embedded_images(path, column, resize)
+            return read_manifest(path, resize, stream=stream)
         raise InvalidInputError(f"{path.name} has the unknown ending {path.suffix!r}", _FORMS)
     if is_reference(text):
         if did_you_mean(scheme, _SCHEMES) and "." not in scheme and _not_importable(scheme):
@@ -126,7 +131,7 @@ def _not_importable(module: str) -> bool:
     return find_spec(module) is None
 
 
-def _from_npz(path: Path, name: str) -> RawSplit:
+def _from_npz(path: Path, name: str, stream: bool) -> RawSplit:
     keys = npz_keys(path)
     pairs = (("x", "y"), (f"x_{name}", f"y_{name}"))
     found = next(((x, y) for x, y in pairs if x in keys and y in keys), None)
@@ -139,7 +144,7 @@ def _from_npz(path: Path, name: str) -> RawSplit:
             did_you_mean(missing, keys),
         )
     optional = [key for key in (*_COLUMNS, "class_names", *SIZE_KEYS) if key in keys]
-    arrays = read_npz(path, (*found, *optional))
+    arrays = read_npz(path, (*found, *optional), stream=stream)
     return _from_arrays(arrays[found[0]], arrays[found[1]], path.name, {key: arrays[key] for key in optional})
 
 

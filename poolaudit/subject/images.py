@@ -13,7 +13,7 @@ import numpy as np
 
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.subject.files import exists, missing_file
-from poolaudit.subject.memory import require_fits
+from poolaudit.subject.memory import memory_limit_bytes, require_fits, scratch_array
 from poolaudit.subject.splits import RawSplit
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -32,7 +32,7 @@ class _Header:
     frames: int
 
 
-def read_image_folder(root: Path, resize: tuple[int, int] | None) -> RawSplit:
+def read_image_folder(root: Path, resize: tuple[int, int] | None, *, stream: bool = False) -> RawSplit:
     """A folder of class folders: the folder's name is the class, images lie at any depth below it.
 
     Hidden files are ignored; files that are no images are ignored and noted. Images come as uint8 (uint16 for 16-bit
@@ -61,7 +61,7 @@ def read_image_folder(root: Path, resize: tuple[int, int] | None) -> RawSplit:
             f"The folder {root.name!r} holds no images in its class folders {listed(folders)}",
             "image files: " + ", ".join(IMAGE_SUFFIXES),
         )
-    pixels, notes = load_images(base, paths, resize, root.name)
+    pixels, notes = load_images(base, paths, resize, root.name, stream=stream)
     if ignored:
         notes = (
             *notes,
@@ -79,21 +79,28 @@ def read_image_folder(root: Path, resize: tuple[int, int] | None) -> RawSplit:
 
 
 def load_images(
-    base: Path, paths: Sequence[str], resize: tuple[int, int] | None, source: str
+    base: Path, paths: Sequence[str], resize: tuple[int, int] | None, source: str, *, stream: bool = False
 ) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
     """Pixels (n, height, width, channels) of the images at `paths` below `base`, and what was done to them.
 
+    Args:
+        stream: Images that do not fit into memory are decoded once into a nameless scratch file and read from there.
+
     Raises:
         InvalidInputError: An image is missing, damaged or oversized; sizes differ without `resize`; more than fits
-            into memory.
+            into memory, or with `stream` onto the disk of temporary files.
     """
     headers = [_header(base / path, path, source) for path in paths]
     size, notes = _common_size(headers, paths, resize, source)
     mode, more = _common_mode(headers, paths, source)
     channels, dtype = (3, np.uint8) if mode == "RGB" else (1, np.uint16 if mode == "I;16" else np.uint8)
     shape = (len(paths), size[0], size[1], channels)
-    require_fits(int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize, f"{source}: {len(paths):,} images")
-    pixels = np.empty(shape, dtype)
+    needed = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+    if stream and needed > memory_limit_bytes():
+        pixels = scratch_array(shape, np.dtype(dtype), f"{source}: {len(paths):,} images")
+    else:
+        require_fits(needed, f"{source}: {len(paths):,} images")
+        pixels = np.empty(shape, dtype)
     for index, path in enumerate(paths):
         pixels[index] = _pixels(base / path, path, mode, size, source).reshape(shape[1:])
     several = sum(header.frames > 1 for header in headers)

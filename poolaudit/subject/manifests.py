@@ -20,7 +20,7 @@ _NUMBERS = ("size",)
 _HUGGING_FACE = "file_name"
 
 
-def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
+def read_manifest(path: Path, resize: tuple[int, int] | None, *, stream: bool = False) -> RawSplit:
     """The images named in column `path`, with their `label` and, where given, `group`, `time` and `size`.
 
     `size` is that of the feature that tells the class, in cells of the image as loaded.
@@ -50,7 +50,7 @@ def read_manifest(path: Path, resize: tuple[int, int] | None) -> RawSplit:
             raise InvalidInputError(f"{path.name}: row {row + 1} has no path", "a path in each row")
         require_inside(base, name, path.name)
     labels = encode_labels(columns["label"], f"{path.name}: label")
-    pixels, notes = load_images(base, list(paths), resize, path.name)
+    pixels, notes = load_images(base, list(paths), resize, path.name, stream=stream)
     sizes = None
     if "size" in columns:
         stated = {"size": as_floats(columns["size"])}

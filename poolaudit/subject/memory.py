@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from typing import Any
+
+import numpy as np
 
 from poolaudit.errors import InvalidInputError
 
 _FALLBACK_BYTES = 8 << 30
 _SHARE_OF_MEMORY = 0.5
+_SHARE_OF_DISK = 0.9
 
 
 def memory_limit_bytes() -> int:
@@ -28,6 +34,26 @@ def require_fits(n_bytes: int, what: str) -> None:
             f"at most {_gibibytes(limit)} on this machine",
             "Audit a smaller sample, or use a machine with more memory; if the file is small, it is damaged",
         )
+
+
+def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> np.ndarray[Any, Any]:
+    """An empty array in a nameless file that is gone with it.
+
+    Raises:
+        InvalidInputError: The disk of temporary files has no room for it.
+    """
+    needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if needed > _SHARE_OF_DISK * free:
+        raise InvalidInputError(
+            f"{what} would take {_gibibytes(needed)} of scratch space",
+            f"at most {_gibibytes(int(_SHARE_OF_DISK * free))} in {folder!r}",
+            "Name a larger disk in TMPDIR, or audit a smaller sample",
+        )
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(needed)
+        return np.memmap(file, dtype, "r+", 0, shape)
 
 
 def _gibibytes(n_bytes: int) -> str:

@@ -1,53 +1,59 @@
-"""poolaudit beside cleanvision and imagededup on the same images: seconds, recall by change, F1.
+"""poolaudit beside cleanvision and imagededup on the same image files: seconds, precision, recall by change, F1.
 
-Run it where the peers are installed, in an environment of their own:
+    python tests/benchmarks/leakage_peers.py FOLDER PEER_PYTHON [garments|photographs]
 
-    python tests/benchmarks/leakage_peers.py make FOLDER          # writes train.npz, test.npz and PNG files
-    python tests/benchmarks/leakage_peers.py poolaudit FOLDER
-    PEER_ENV/bin/python tests/benchmarks/leakage_peers.py cleanvision FOLDER
-    PEER_ENV/bin/python tests/benchmarks/leakage_peers.py imagededup FOLDER   # perceptual hash; needs torch to import
-
-imagededup's CNN needs weights from a hub and is left out where there is no network.
+PEER_PYTHON is the interpreter of an environment with `pip install cleanvision imagededup`. Every tool reads the same
+PNG files in a process of its own, one after the other, with its default settings and all processors; the clock starts
+before it reads the first file, and the processors' time includes starting the interpreter. imagededup's perceptual hash
+is tried at every distance and shown at the one with its best F1. Its network needs weights from a hub; it is tried, and
+left out with the reason where they cannot be had.
 """
 
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 TRAIN, CLEAN, EACH, SEED = 6000, 2000, 50, 31
+Pairs = set[tuple[int, int]]
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, what: str) -> None:
+    from PIL import Image
+
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from leakage.leakage_examples import garments
+    from leakage.leakage_examples import garments, patches
     from specimens.planted_copies import plant
 
-    train, _, test, _ = garments()
     rng = np.random.default_rng(SEED)
-    copies, origins, names = plant(train[:TRAIN], rng, EACH)
-    every = np.concatenate([test[:CLEAN], copies])
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "train.npz", x=train[:TRAIN], y=np.arange(TRAIN) % 2)
-    np.savez(folder / "test.npz", x=every, y=np.arange(len(every)) % 2)
-    (folder / "png").mkdir(exist_ok=True)
-    for split, items in (("train", train[:TRAIN]), ("test", every)):
+    if what == "garments":
+        train, _, test, _ = garments()
+        train, clean, each = train[:TRAIN], test[:CLEAN], EACH
+    else:
+        items = rng.permutation(patches(48))
+        cut = int(0.75 * len(items))
+        train, clean, each = items[:cut], items[cut:], cut // 14
+    copies, origins, names = plant(train, rng, each)
+    for split, items in (("train", train), ("test", np.concatenate([clean, copies]))):
         for at, item in enumerate(items):
-            Image.fromarray(item[..., 0]).save(folder / "png" / f"{split}_{at:05d}.png")
+            place = folder / split / "ab"[at % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(item[..., 0] if item.shape[-1] == 1 else item).save(place / f"{split}_{at:05d}.png")
     truth = {
-        str(CLEAN + at): [int(origin), name] for at, (origin, name) in enumerate(zip(origins, names, strict=False))
+        str(len(clean) + at): [int(origin), name] for at, (origin, name) in enumerate(zip(origins, names, strict=False))
     }
     (folder / "truth.json").write_text(json.dumps(truth))
 
 
-def report(folder: Path, seconds: float, pairs: set[tuple[int, int]]) -> None:
-    """Recall by change and F1 of (test, train) pairs."""
+def rated(folder: Path, pairs: Pairs) -> tuple[float, float, float, dict[str, float]]:
+    """Precision, recall and F1 of (test, train) pairs, and recall by change."""
     truth = json.loads((folder / "truth.json").read_text())
     right = {(int(at), origin) for at, (origin, _) in truth.items()}
     hits: dict[str, list[bool]] = defaultdict(list)
@@ -56,63 +62,103 @@ def report(folder: Path, seconds: float, pairs: set[tuple[int, int]]) -> None:
     precision = len(pairs & right) / max(len(pairs), 1)
     recall = len(pairs & right) / len(right)
     f1 = 2 * precision * recall / max(precision + recall, 1e-9)
-    print(f"{seconds:.1f} s, precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f}")
-    print({name: round(float(np.mean(found)), 2) for name, found in hits.items()})
+    return precision, recall, f1, {name: round(float(np.mean(found)), 2) for name, found in hits.items()}
 
 
-def with_poolaudit(folder: Path) -> None:
-    from poolaudit.leakage.find import find_in_splits
-    from poolaudit.leakage.items import make_items
-    from poolaudit.leakage.nearby import Searched
-    from poolaudit.subject.data import load_splits
-
-    clock = time.perf_counter()
-    splits = load_splits({"train": folder / "train.npz", "test": folder / "test.npz"})
-    found = find_in_splits(splits)
-    seconds = time.perf_counter() - clock
-    # The evidence lists the worst pairs only; all of them are taken from the same search here.
-    train = make_items("train", splits["train"].inputs, np.arange(len(splits["train"])))
-    test = make_items("test", splits["test"].inputs, np.arange(len(splits["test"])), train.layout)
-    searched = Searched(train, 0)
-    searched.calibrate(lambda *_: None)
-    at = np.flatnonzero(found.leaked)
-    matches = searched.matches(test, at, None, False, lambda *_: None)
-    report(folder, seconds, set(zip(matches.queries.tolist(), matches.originals.tolist(), strict=True)))
+def numbered(name: str) -> tuple[str, int]:
+    split, number = Path(name).stem.split("_")
+    return split, int(number)
 
 
-def with_cleanvision(folder: Path) -> None:
-    from cleanvision import Imagelab
-
-    clock = time.perf_counter()
-    lab = Imagelab(data_path=str(folder / "png"))
-    lab.find_issues({"exact_duplicates": {}, "near_duplicates": {}}, verbose=False)
-    seconds = time.perf_counter() - clock
-    sets = lab.info["exact_duplicates"]["sets"] + lab.info["near_duplicates"]["sets"]
-    report(folder, seconds, pairs_of(sets))
-
-
-def with_imagededup(folder: Path) -> None:
-    from imagededup.methods import PHash
-
-    clock = time.perf_counter()
-    hasher = PHash(verbose=False)
-    found = hasher.find_duplicates(image_dir=str(folder / "png"), max_distance_threshold=10)
-    seconds = time.perf_counter() - clock
-    report(folder, seconds, pairs_of([[name, *others] for name, others in found.items()]))
-
-
-def pairs_of(sets: list[list[str]]) -> set[tuple[int, int]]:
+def pairs_of(sets: list[list[str]]) -> Pairs:
     pairs = set()
     for names in sets:
-        stems = [Path(name).stem.split("_") for name in names]
-        own = [int(number) for split, number in stems if split == "test"]
-        others = [int(number) for split, number in stems if split == "train"]
-        pairs |= {(a, b) for a in own for b in others}
+        known = [numbered(name) for name in names]
+        own = [number for split, number in known if split == "test"]
+        pairs |= {(a, b) for a in own for split, b in known if split == "train"}
     return pairs
 
 
+def with_poolaudit(folder: Path) -> tuple[float, Pairs]:
+    clock = time.perf_counter()
+    from poolaudit.leakage.find import find_in_splits
+    from poolaudit.subject.data import load_splits
+
+    splits = load_splits({"train": folder / "train", "test": folder / "test"})
+    found = find_in_splits(splits)
+    seconds = time.perf_counter() - clock
+    test, train = splits["test"].paths, splits["train"].paths
+    assert test is not None
+    assert train is not None
+    return seconds, {
+        (numbered(test[a])[1], numbered(train[b])[1])
+        for a, b in zip(found.links.first.tolist(), found.links.second.tolist(), strict=True)
+    }
+
+
+def with_cleanvision(folder: Path) -> tuple[float, Pairs]:
+    clock = time.perf_counter()
+    from cleanvision import Imagelab
+
+    lab = Imagelab(data_path=str(folder))
+    lab.find_issues({"exact_duplicates": {}, "near_duplicates": {}}, verbose=False)
+    seconds = time.perf_counter() - clock
+    return seconds, pairs_of(lab.info["exact_duplicates"]["sets"] + lab.info["near_duplicates"]["sets"])
+
+
+def with_hash(folder: Path) -> tuple[float, Pairs]:
+    clock = time.perf_counter()
+    from imagededup.methods import PHash
+
+    best: tuple[float, Pairs] = (-1.0, set())
+    seconds = 0.0
+    hasher = PHash(verbose=False)
+    encodings = hasher.encode_images(image_dir=str(folder), recursive=True)
+    read = time.perf_counter() - clock
+    for distance in (0, 2, 4, 6, 8, 10, 12, 16):
+        clock = time.perf_counter()
+        found = hasher.find_duplicates(encoding_map=encodings, max_distance_threshold=distance)
+        spent = read + time.perf_counter() - clock
+        pairs = pairs_of([[name, other] for name, others in found.items() for other in others])
+        f1 = rated(folder, pairs)[2]
+        if f1 > best[0]:
+            best, seconds = (f1, pairs), spent
+    return seconds, best[1]
+
+
+def with_network(folder: Path) -> tuple[float, Pairs]:
+    clock = time.perf_counter()
+    from imagededup.methods import CNN
+
+    found = CNN(verbose=False).find_duplicates(image_dir=str(folder), recursive=True, min_similarity_threshold=0.9)
+    pairs = pairs_of([[name, other] for name, others in found.items() for other in others])
+    return time.perf_counter() - clock, pairs
+
+
+TOOLS = {
+    "poolaudit": with_poolaudit,
+    "cleanvision": with_cleanvision,
+    "imagededup perceptual hash": with_hash,
+    "imagededup network": with_network,
+}
+
+
+def main(folder: Path, peers: str, what: str) -> None:
+    make(folder, what)
+    for tool in TOOLS:
+        python = sys.executable if tool == "poolaudit" else peers
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([python, __file__, "run", str(folder), tool], capture_output=True, text=True, check=False)
+        lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        print(f"{tool}: {spent:.1f} s of processors; {lines[-1] if lines else 'no answer'}", flush=True)
+
+
 if __name__ == "__main__":
-    what, where = sys.argv[1], Path(sys.argv[2])
-    {"make": make, "poolaudit": with_poolaudit, "cleanvision": with_cleanvision, "imagededup": with_imagededup}[what](
-        where
-    )
+    if sys.argv[1] == "run":
+        seconds, pairs = TOOLS[sys.argv[3]](Path(sys.argv[2]))
+        precision, recall, f1, by_change = rated(Path(sys.argv[2]), pairs)
+        print(f"{seconds:.1f} s, precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f} {by_change}")
+    else:
+        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "garments")

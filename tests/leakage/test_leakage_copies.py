@@ -27,12 +27,28 @@ def test_copies_of_patches_of_photographs_are_found() -> None:
     rng = np.random.default_rng(SEED)
     items = patches()
     order = rng.permutation(len(items))
-    train, clean = items[order[:900]], items[order[900:]]
-    recall, wrong, all_found = recall_by_copier(train, clean, rng, 20)
+    cut = int(0.75 * len(items))
+    recall, wrong, all_found = recall_by_copier(items[order[:cut]], items[order[cut:]], rng, cut // len(COPIERS))
     assert recall["exact"] == 1.0
-    weak = {name: share for name, share in recall.items() if share < 0.85}
+    weak = {name: share for name, share in recall.items() if share < 0.9}  # one of thirteen may go
     assert not weak
-    assert np.mean(list(recall.values())) > 0.95
+    assert np.mean(list(recall.values())) > 0.98
+    assert wrong <= 0.03 * all_found
+
+
+@pytest.mark.slow
+def test_copies_of_small_patches_of_photographs_are_found() -> None:
+    recalls, wrong, all_found = [], 0, 0
+    for seed in range(4):
+        rng = np.random.default_rng(SEED + seed)
+        items = rng.permutation(patches(32))
+        cut = int(0.75 * len(items))
+        recall, false, found = recall_by_copier(items[:cut], items[cut:], rng, cut // len(COPIERS))
+        recalls.append(recall)
+        wrong, all_found = wrong + false, all_found + found
+    mean = {name: float(np.mean([recall[name] for recall in recalls])) for name in COPIERS}
+    assert mean["exact"] == 1.0
+    assert min(mean.values()) >= 0.95, mean
     assert wrong <= 0.03 * all_found
 
 
@@ -41,8 +57,8 @@ def test_copies_of_garments_are_found() -> None:
     rng = np.random.default_rng(SEED)
     recall, wrong, all_found = recall_by_copier(train[:8000], test[:600], rng, 20)
     assert recall["exact"] == 1.0
-    assert np.mean(list(recall.values())) > 0.96
-    assert min(recall.values()) >= 0.8
+    assert np.mean(list(recall.values())) > 0.98
+    assert min(recall.values()) >= 0.9
     assert wrong <= 0.03 * all_found
 
 
@@ -52,7 +68,7 @@ def test_the_whole_battery_on_garments() -> None:
     recall, wrong, all_found = recall_by_copier(train, test[:3000], np.random.default_rng(SEED + 1), 200)
     strict = ("exact", "flip horizontally", "flip vertically", "quarter turn", "shift", "noise", "brightness")
     print(recall, wrong)
-    assert all(recall[name] >= 0.97 for name in strict)
+    assert all(recall[name] >= 0.99 for name in strict), recall
     assert all(share >= 0.90 for share in recall.values())
     assert wrong <= 0.03 * all_found
 
@@ -143,6 +159,43 @@ def test_periodic_patterns_and_drawn_text_are_no_copies() -> None:
 
     found = found_in(stripes(400), stripes(200))
     assert found.evidence.test_items_leaked <= 4
+
+
+def test_copies_are_found_where_training_items_repeat_each_other() -> None:
+    """Each training item stands there twice, once as it is and once flipped: neither is a rival of the other."""
+    rng = np.random.default_rng(SEED)
+    items = textures(260, rng)
+    train = np.concatenate([items[:200], items[:200], items[:200, :, ::-1]])
+    copies = np.clip(items[:40] + rng.normal(0, 6, items[:40].shape), 0, 255).astype(np.uint8)
+    found = found_in(train, np.concatenate([items[200:], copies]))
+    assert found.leaked[60:].mean() >= 0.95
+    assert not found.leaked[:60].any()
+
+
+def test_drawings_of_few_parameters_match_only_as_they_are() -> None:
+    """Any two discs of one radius are the same once one of them is shifted; that is no leak."""
+    rng = np.random.default_rng(SEED)
+    y, x = np.mgrid[:28, :28]
+
+    def discs(n: int):  # type: ignore[no-untyped-def]
+        centre, radius = rng.uniform(8, 20, (n, 2, 1, 1)), rng.uniform(3, 9, (n, 1, 1))
+        return np.where(np.hypot(y - centre[:, 0], x - centre[:, 1]) < radius, 220, 30).astype(np.uint8)[..., None]
+
+    train, test = discs(800), discs(150)
+    test[:10] = train[:10]
+    found = found_in(train, test)
+    assert found.leaked[:10].all()
+    assert found.leaked[10:].sum() <= 3
+    assert "not moved" in found.evidence.calibrated_on
+
+
+def test_faces_of_different_people_do_not_match() -> None:
+    import skimage.data
+
+    faces = np.rint(skimage.data.lfw_subset() * 255).astype(np.uint8)[..., None]
+    order = np.random.default_rng(SEED).permutation(200)
+    found = found_in(faces[order[:120]], faces[order[120:]])
+    assert found.evidence.test_items_leaked <= 1
 
 
 @pytest.mark.parametrize("size", [2, 4, 8])

@@ -48,7 +48,7 @@ def test_the_command_counts_and_writes(folder, tmp_path) -> None:  # type: ignor
     assert "Pairs that show the same" in page
     assert "data:image/png;base64," in page
     rows = list(csv.DictReader((tmp_path / "c.csv").read_text().splitlines()))
-    assert [int(row["index"]) for row in rows] == list(range(9, 60))
+    assert [int(row["index"]) for row in rows if row["clean_test"] == "yes"] == list(range(9, 60))
 
 
 def test_clean_data_exit_with_zero(folder, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -108,3 +108,45 @@ def test_an_audit_measures_the_metrics_without_the_leak(trained_digits) -> None:
     without = poolaudit.run_audit(dataclasses.replace(plan, train=None))
     stage = next(s for s in without.stages if s.name == "leakage")
     assert (stage.outcome, "--train" in (stage.reason or "")) == (Outcome.SKIPPED, True)
+
+
+def verdicts(result):  # type: ignore[no-untyped-def]
+    finding = next(f for f in result.findings if f.code == "PA408")
+    facts = {fact.label: fact.value for fact in finding.evidence}
+    return finding, facts
+
+
+def test_a_verdict_that_rests_on_the_leak_is_told(trained_digits) -> None:  # type: ignore[no-untyped-def]
+    """540 test items: 500 of them were trained on, 40 bear a wrong label."""
+    train = np.load(trained_digits.validation_file)
+    x = np.concatenate([train["x"], trained_digits.x[:40]])
+    y = np.concatenate([train["y"], (trained_digits.y[:40] + 1) % 10])
+    stages = ("geometry", "evaluation", "ablation", "leakage")
+    plan = poolaudit.AuditPlan(
+        model=trained_digits.model_file, test=(x, y), train=(train["x"], train["y"]), stages=stages, budget="quick"
+    )
+    result = poolaudit.run_audit(plan)
+    finding, facts = verdicts(result)
+    assert finding.outcome is Outcome.FAILED
+    assert facts["Verdict apart from leakage"].endswith("clean NOT_READY")
+    impact = result.evidence.leakage.impact  # type: ignore[union-attr]
+    assert impact.evaluation is not None
+    assert impact.evaluation.n == 40
+    assert impact.ranking is not None
+    assert {name for name, _ in impact.ranking.all} == {name for name, _ in impact.ranking.clean}
+    assert "Ranking of the variants without the leak" in facts
+    assert decode_result(encode_result(result)) == result
+    assert "ranked again" in render_html(result)
+
+
+def test_a_leak_that_changes_no_verdict_passes(trained_digits) -> None:  # type: ignore[no-untyped-def]
+    train = np.load(trained_digits.validation_file)
+    x = np.concatenate([train["x"][:20], trained_digits.x])
+    y = np.concatenate([train["y"][:20], trained_digits.y])
+    plan = poolaudit.AuditPlan(
+        model=trained_digits.model_file, test=(x, y), train=(train["x"], train["y"]), stages=("evaluation", "leakage")
+    )
+    finding, facts = verdicts(poolaudit.run_audit(plan))
+    first, second = facts["Verdict apart from leakage"].removeprefix("all ").split(", clean ")
+    assert first == second
+    assert finding.outcome is not Outcome.FAILED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolaudit.evidence.leakage import LeakageEvidence, LeakPair
+from poolaudit.evidence.leakage import LeakageEvidence, LeakPair, RankingWithoutLeak
 from poolaudit.evidence.wording import p_value, percent
 from poolaudit.report.blocks import (
     Block,
@@ -26,6 +26,8 @@ def section(result: AuditResult) -> Section | None:
     blocks += _galleries(leak)
     if leak.impact.metrics:
         blocks.append(_impact(leak))
+    if leak.impact.ranking is not None and leak.impact.ranking.clean:
+        blocks.append(_ranking(leak.impact.ranking))
     blocks += [_sensitivity(leak)] if leak.sensitivity else []
     blocks += [_shortcuts(leak)] if leak.shortcuts else []
     return Section("leakage", "Is the test split unseen?", tuple(blocks))
@@ -34,6 +36,13 @@ def section(result: AuditResult) -> Section | None:
 def _summary(leak: LeakageEvidence) -> Note:
     clean = leak.clean_split
     written = f" They are listed in {clean.written}." if clean.written else ""
+    if clean.anew is not None:
+        sizes = ", ".join(f"{n:,} {name}" for name, n in clean.anew.items)
+        written += (
+            f" All items divided anew: {sizes}; {clean.anew.kept_together:,} of them stay together with copies or "
+            f"their group, {clean.anew.moved:,} change their split, {clean.anew.left_out:,} are left out, and no "
+            f"class's share differs by more than {percent(clean.anew.share_difference)}."
+        )
     return Note(
         f"The items were read as {leak.layout}. {leak.test_items_leaked:,} of {leak.test_items:,} test items are "
         f"copies of training items ({leak.test_items_exact:,} exact, {leak.test_items_near:,} changed). Without "
@@ -135,6 +144,27 @@ def _impact(leak: LeakageEvidence) -> Table:
                 "" if m.p_value is None else p_value(m.p_value),
             )
             for m in leak.impact.metrics
+        ),
+        "numbers",
+    )
+
+
+def _ranking(ranking: RankingWithoutLeak) -> Table:
+    places = {name: (place, value) for place, (name, value) in enumerate(ranking.clean, start=1)}
+    return Table(
+        "The variants ranked again without the leak",
+        f"Difference in {ranking.metric.replace('_', ' ')} when the pooling is exchanged under the shipped weights. "
+        f"{ranking.not_ranked}".strip(),
+        ("Variant", "Place, all items", "Difference, all items", "Place, clean items", "Difference, clean items"),
+        tuple(
+            (
+                name,
+                str(place),
+                f"{value:+.3f}",
+                str(places[name][0]) if name in places else "not measured",
+                f"{places[name][1]:+.3f}" if name in places else "not measured",
+            )
+            for place, (name, value) in enumerate(ranking.all, start=1)
         ),
         "numbers",
     )
