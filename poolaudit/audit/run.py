@@ -21,6 +21,14 @@ from poolaudit.outcomes import Outcome
 from poolaudit.results import AuditResult, Evidence, StageResult
 
 
+class AuditInterruptedError(KeyboardInterrupt):
+    """The user interrupted an audit after some stages; `result` holds what these found, judged."""
+
+    def __init__(self, result: AuditResult) -> None:
+        super().__init__()
+        self.result = result
+
+
 def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
     """Runs the stages, judges the evidence and returns the result; writes nothing.
 
@@ -32,6 +40,7 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
 
     Raises:
         InvalidInputError: Something the user gave cannot be audited as it is.
+        AuditInterruptedError: The user interrupted it; the exception brings the result of the stages that were done.
     """
     started, clock = datetime.now(timezone.utc), time.perf_counter()
     subject = load_subject(plan)
@@ -39,17 +48,30 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
     wanted = [stage.name for stage in stages if stage.name in plan.stages]
     kept = None if plan.stage_store is None else StageReuse(Path(plan.stage_store), plan, subject)
     evidence, results = Evidence(), []
+    interrupted = False
     for stage in stages:
+        if interrupted:
+            results.append(StageResult(stage.name, Outcome.SKIPPED, 0.0, "the audit was interrupted before"))
+            continue
         if stage.name not in wanted:
             results.append(StageResult(stage.name, Outcome.SKIPPED, 0.0, "not asked for"))
             continue
         listener(StageStarted(stage.name, wanted.index(stage.name) + 1, len(wanted)))
         context = StageContext(plan, subject, evidence, _teller(stage.name, listener))
-        found, result = _run_stage(stage, context) if kept is None else _run_or_reuse(stage, context, kept)
+        began = time.perf_counter()
+        try:
+            found, result = _run_stage(stage, context) if kept is None else _run_or_reuse(stage, context, kept)
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            seconds = round(time.perf_counter() - began, 3)
+            results.append(StageResult(stage.name, Outcome.CRASHED, seconds, "interrupted by the user"))
+            interrupted = True
+            continue
         evidence = replace(evidence, **{stage.name: found})
         results.append(result)
         listener(StageFinished(stage.name, result.outcome, result.duration_seconds, result.reason))
-    return judge(
+    judged = judge(
         evidence,
         tuple(results),
         title=plan.title or subject.name,
@@ -64,6 +86,9 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
             data=data_provenance(subject),
         ),
     )
+    if interrupted:
+        raise AuditInterruptedError(judged)
+    return judged
 
 
 def _teller(stage: str, listener: Listener) -> Callable[[int, int, str], None]:

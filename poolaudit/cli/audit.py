@@ -77,7 +77,8 @@ def _audit(
     as_json: running.Json = False,
     quiet: running.Quiet = False,
 ) -> int:
-    from poolaudit.audit import STAGES, AuditPlan
+    from poolaudit.audit import STAGES, AuditInterruptedError, AuditPlan
+    from poolaudit.cli.main import EXIT_INTERRUPTED
     from poolaudit.store.atomic import make_output_folder
 
     if stage_store is not None and not changed_only:
@@ -101,4 +102,14 @@ def _audit(
         command=running.command_line(),
     )
     make_output_folder(out)
-    return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet, baseline=baseline)
+    try:
+        result = running.run(plan, quiet=quiet)
+    except AuditInterruptedError as stopped:
+        running.finish(stopped.result, out, as_json=as_json, quiet=quiet, baseline=baseline)
+        typer.echo(
+            "The report holds the stages that were done. Trials of the ablation are kept in "
+            f"{plan.trial_store}; the same command goes on from there.",
+            err=True,
+        )
+        return EXIT_INTERRUPTED
+    return running.finish(result, out, as_json=as_json, quiet=quiet, baseline=baseline)

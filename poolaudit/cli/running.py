@@ -65,10 +65,13 @@ def command_line() -> str:
 
 def write_result(result: AuditResult, out: Path) -> Path:
     """Writes the report and everything beside it into `out`, all whole or not at all; returns the report's path."""
-    from poolaudit.report.files import render_all
+    from poolaudit.report.files import MODEL_INDEX, render_all
     from poolaudit.store.atomic import write_together
 
-    write_together({out / name: content for name, content in render_all(result).items()})
+    files = render_all(result)
+    write_together({out / name: content for name, content in files.items()})
+    if MODEL_INDEX not in files:  # that of an earlier run would stand beside a result it does not belong to
+        (out / MODEL_INDEX).unlink(missing_ok=True)
     return out / "report.html"
 
 
@@ -216,7 +219,8 @@ def _lines(event: Event) -> None:
         typer.echo(event.text, err=True)
     elif isinstance(event, StageFinished):
         reason = f": {event.reason}" if event.reason else ""
-        typer.echo(f"{event.stage} {event.outcome.value.lower()} in {event.duration_seconds:.1f} s{reason}", err=True)
+        how = "done" if event.outcome is Outcome.PASSED else event.outcome.value.lower()
+        typer.echo(f"{event.stage} {how} in {event.duration_seconds:.1f} s{reason}", err=True)
 
 
 def _without_folder(word: str) -> str:

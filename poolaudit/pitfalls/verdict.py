@@ -26,7 +26,7 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
     ]
     crashed = [stage for stage in stages if stage.outcome is Outcome.CRASHED]
     passed = [f for f in findings if f.outcome is Outcome.PASSED]
-    crash_reasons = tuple(f"The stage {stage.name!r} crashed: {stage.reason}" for stage in crashed)
+    crash_reasons = tuple(f"The stage {stage.name!r} did not finish: {stage.reason}" for stage in crashed)
     if failed:
         critical = any(f.severity is Severity.CRITICAL for f in failed)
         return (

@@ -10,6 +10,8 @@ from poolaudit.report.sarif import render_sarif
 from poolaudit.results import AuditResult
 from poolaudit.store.results import encode_result
 
+MODEL_INDEX = "model-index.yml"
+
 
 def render_all(result: AuditResult) -> dict[str, bytes]:
     """File names to contents: HTML report, JSON result, JUnit XML, SARIF, Markdown summary and model-card fragment."""
@@ -22,4 +24,4 @@ def render_all(result: AuditResult) -> dict[str, bytes]:
         "summary.md": render_markdown(result).encode(errors="replace"),
     }
     card = render_model_index(result)
-    return files if card is None else {**files, "model-index.yml": card.encode(errors="replace")}
+    return files if card is None else {**files, MODEL_INDEX: card.encode(errors="replace")}

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from poolaudit.audit import STAGES, AuditPlan, judge_again, run_audit
+from poolaudit.audit import STAGES, AuditInterruptedError, AuditPlan, judge_again, run_audit
 from poolaudit.errors import InvalidInputError
 from poolaudit.events import Event, StageFinished, StageProgress, StageStarted
 from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.pitfalls.detector import all_detectors
 from poolaudit.policy import Policy
 from poolaudit.results import AuditResult, Provenance
-from poolaudit.store.results import encode_result
+from poolaudit.store.results import decode_result, encode_result
 
 # The search for counterexamples takes longer than all the rest; it runs where a test is about it.
 WITHOUT_SEARCH = ("geometry", "evaluation")
@@ -181,7 +181,7 @@ def test_a_crashing_stage_is_told_and_never_ready(
     assert (crashed.evidence.geometry is None) is (stage == "geometry")
     assert (crashed.evidence.evaluation is None) is (stage == "evaluation")
     assert crashed.verdict is not Verdict.READY
-    assert any(f"The stage {stage!r} crashed" in reason for reason in crashed.decision.reasons)
+    assert any(f"The stage {stage!r} did not finish" in reason for reason in crashed.decision.reasons)
     assert f"Stage {stage}" in [item.what for item in crashed.not_assessed]
     assert [event.outcome for event in told if isinstance(event, StageFinished) and event.stage == stage] == [
         Outcome.CRASHED
@@ -240,3 +240,24 @@ def test_a_model_that_fails_on_the_data_is_refused(trained_digits) -> None:  # t
 def test_plans_that_cannot_be_run_are_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInputError, match=re.escape(said)):
         AuditPlan(**fields)
+
+
+def test_an_interrupt_keeps_the_stages_that_were_done(plan: AuditPlan) -> None:
+    """Ctrl-C arrives while the layers are checked: the evaluation stands, and nothing is called ready."""
+
+    def listener(event: Event) -> None:
+        if isinstance(event, StageProgress) and event.stage == "conformance":
+            raise KeyboardInterrupt
+
+    wanted = dataclasses.replace(plan, stages=("evaluation", "conformance", "leakage"))
+    with pytest.raises(AuditInterruptedError) as caught:
+        run_audit(wanted, listener)
+    result = caught.value.result
+    stages = {stage.name: stage for stage in result.stages}
+    assert stages["evaluation"].outcome is Outcome.PASSED
+    assert (stages["conformance"].outcome, stages["conformance"].reason) == (Outcome.CRASHED, "interrupted by the user")
+    assert stages["leakage"].outcome is Outcome.SKIPPED
+    assert result.evidence.evaluation is not None
+    assert result.evidence.conformance is None
+    assert result.verdict is not Verdict.READY
+    assert decode_result(encode_result(result)) == result

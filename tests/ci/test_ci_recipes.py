@@ -171,7 +171,7 @@ def test_the_commands_of_the_recipes_run_and_reuse_what_did_not_change(project: 
         logs.append(done.stderr)
     assert "not run again: measured" not in logs[0]
     for stage in ("geometry", "evaluation", "conformance", "ablation", "leakage"):
-        assert re.search(rf"{stage} passed in 0.0 s: not run again: measured", logs[1]), stage
+        assert re.search(rf"{stage} done in 0.0 s: not run again: measured", logs[1]), stage
 
 
 def test_the_pytest_command_of_the_tox_recipe_runs(project: Path, tmp_path: Path) -> None:

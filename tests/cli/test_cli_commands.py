@@ -307,3 +307,30 @@ def test_the_page_of_checks_is_what_the_checks_say() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.page() == (root / "docs" / "checks.md").read_text(encoding="utf-8"), "run scripts/checks_page.py"
+
+
+def test_nothing_of_an_earlier_result_is_left_beside_a_new_one(tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions.csv"
+    predictions.write_text("label,p_a,p_b\n" + "a,0.9,0.1\nb,0.2,0.8\n" * 50)
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit):
+        main(["metrics", str(predictions), "--out", str(out), "--quiet"])
+    assert (out / "model-index.yml").exists()
+    images = np.random.default_rng(0).random((40, 8, 8, 1)).astype(np.float32)
+    for name in ("train", "test"):
+        np.savez(tmp_path / f"{name}.npz", x=images[:20] if name == "train" else images[20:], y=np.arange(20) % 2)
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "leaks",
+                "--train",
+                str(tmp_path / "train.npz"),
+                "--test",
+                str(tmp_path / "test.npz"),
+                "--out",
+                str(out),
+                "-q",
+            ]
+        )
+    assert load_result(out / "result.json").scope == "leakage"
+    assert not (out / "model-index.yml").exists()

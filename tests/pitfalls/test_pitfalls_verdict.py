@@ -170,7 +170,7 @@ def test_verdict_table(kinds: tuple[tuple[Outcome, Severity], ...], stage: Outco
     assert decision.reasons
     assert decision.would_change or stage is Outcome.CRASHED
     if stage is Outcome.CRASHED:
-        assert "The stage 'evaluation' crashed: a reason" in decision.reasons
+        assert "The stage 'evaluation' did not finish: a reason" in decision.reasons
 
 
 def test_nothing_checked_is_never_ready() -> None:
