@@ -142,7 +142,7 @@ def summary(result: AuditResult) -> str:
             continue
         accepted = result.acceptance_of(f)
         note = "" if accepted is None else f"  (accepted until {accepted.expires}: {accepted.reason})"
-        lines.append(f"  {symbols[f.outcome]}  {f.code}  {f.title}{note}")
+        lines.append(f"  {symbols[f.outcome]}  {f.code}  {f.severity.value:<8}  {f.title}{note}")
     skipped = [f.code for f in result.findings if f.outcome is Outcome.SKIPPED]
     lines += [f"  {symbols[Outcome.SKIPPED]}  skipped: {', '.join(skipped)}"] if skipped else []
     lines += [f"  The acceptance of {a.code} expired on {a.expires}." for a in result.accepted if a.has_expired]

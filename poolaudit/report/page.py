@@ -14,7 +14,7 @@ from poolaudit.report.compare import Comparison
 from poolaudit.report.sections import SECTIONS
 from poolaudit.report.sections import comparison as comparison_sections
 from poolaudit.report.sections.comparison import change_counts, comparison_in_words
-from poolaudit.results import AuditResult
+from poolaudit.results import AuditResult, Provenance
 
 _LEADING = 4
 _VERDICT_TEXT = {
@@ -68,6 +68,7 @@ class Page:
 
     Attributes:
         title: Of the audit, shown and in the window's title.
+        subject: Model, data, number of items and day in one line.
         verdict: The verdict in words.
         verdict_style: Style name of the verdict.
         verdict_text: The verdict as a sentence.
@@ -84,6 +85,7 @@ class Page:
     """
 
     title: str
+    subject: str
     verdict: str
     verdict_style: str
     verdict_text: str
@@ -201,6 +203,7 @@ def build_page(result: AuditResult) -> Page:
     evaluation = result.evidence.evaluation
     return Page(
         title=result.title,
+        subject=_subject(result.provenance),
         verdict=result.verdict.value.replace("_", " "),
         verdict_style=result.verdict.value.lower().replace("_", "-"),
         verdict_text=_VERDICT_TEXT[result.verdict],
@@ -215,6 +218,12 @@ def build_page(result: AuditResult) -> Page:
         sections=_sections(result),
         version=dict(result.provenance.versions).get("poolaudit", ""),
     )
+
+
+def _subject(provenance: Provenance) -> str:
+    parts = [] if provenance.model is None else [f"model {provenance.model.source}"]
+    parts += [f"{data.split} {data.source}, {data.items:,} items" for data in provenance.data]
+    return " · ".join((*parts, provenance.started[:10]))
 
 
 def _counts(result: AuditResult) -> tuple[Count, ...]:
