@@ -175,7 +175,7 @@ def _check(
         described: dict[Subject, Description] = {}
         for subject, description in engine.describe(subjects):
             described[subject] = description
-            if description.unusable:
+            if description.unusable and len(subjects) == 1:  # of several, the others are still checked
                 raise InvalidInputError(f"{subject.name} cannot be checked: {description.problem}", "", "")
             notes += [f"{subject.name}: {note}" for note in description.notes]
             if description.problem is not None:

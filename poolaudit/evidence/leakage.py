@@ -148,7 +148,8 @@ class Standardisation:
     """With which constants the inputs were standardised, where they show it.
 
     Attributes:
-        fitted_on: "train", "test itself", "train and test together", "each item by itself", or "not standardised".
+        fitted_on: "train", "test itself", "train and test together", "each item by itself", "different scales", or
+            "not standardised".
         detail: The means and deviations that show it.
     """
 

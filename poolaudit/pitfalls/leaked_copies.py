@@ -97,6 +97,13 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     leak = evidence.leakage
     if leak is None:
         return no_leakage_stage()
+    shared = leak.groups.test_items if leak.groups is not None and leak.groups.is_certain else 0
+    if leak.test_items_leaked == 0 and shared:
+        return Judgement(
+            Outcome.SKIPPED,
+            f"Copies alone are left out here, and there are none; the {shared:,} test items of groups in the "
+            "training split, too, are in all metrics (PA402); what holds without them is not known.",
+        )
     if leak.test_items_leaked == 0:
         return Judgement(Outcome.PASSED, "There are no leaked items, so the metrics are those of clean items.")
     if leak.impact.reason is not None:

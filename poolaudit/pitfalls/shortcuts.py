@@ -79,7 +79,8 @@ def preprocessing_was_not_fitted_on_the_test_split(evidence: Evidence, policy: P
 
     Why: Constants that were fitted on the test split carry what should be unknown, and in use they are not to be had.
     How: Inputs standardised to mean 0 and deviation 1 show on which items the constants were fitted: only there do they
-        come out to the last digits. Constants that leave no such trace cannot be checked this way.
+        come out to the last digits. Constants that leave no such trace cannot be checked this way. Splits whose spreads
+        differ more than twentyfold, as bytes and shares of the same pictures do, were scaled by different rules.
     Do: Fit on the training split alone, and apply the same constants to all others.
     False alarm: Items standardised each by itself, where every split comes out at 0 and 1.
     """
@@ -92,6 +93,13 @@ def preprocessing_was_not_fitted_on_the_test_split(evidence: Evidence, policy: P
         return Judgement(Outcome.PASSED, "The inputs are standardised by constants of the training split.", facts)
     if found.fitted_on == "each item by itself":
         return Judgement(Outcome.PASSED, "Each item is standardised by itself, so nothing was fitted on others.", facts)
+    if found.fitted_on == "different scales":
+        return Judgement(
+            Outcome.FAILED,
+            f"The splits are scaled by different rules: {found.detail}.",
+            facts,
+            "Training and test data on one scale.",
+        )
     if found.fitted_on == "not standardised":
         return Judgement(Outcome.SKIPPED, f"The data do not show how they were scaled: {found.detail}.", facts)
     return Judgement(

@@ -145,3 +145,25 @@ class AnyBatchOf8(keras.layers.Layer):
 
     def call(self, inputs):
         return tf.reduce_max(tf.reshape(inputs, (8, -1, inputs.shape[-1])), axis=1)[: 8 if len(inputs) == 8 else 0]
+
+
+class RefusingMax2D(keras.layers.Layer):
+    """Takes nothing at all."""
+
+    def __init__(self, pool_size=2, **kwargs):
+        super().__init__(**kwargs)
+
+    def call(self, inputs):
+        raise ValueError("this input is not supported")
+
+
+class InfinityToZeroMax2D(keras.layers.Layer):
+    """Where Keras gives the lowest number for minus infinity, this layer gives 0, which Keras never does."""
+
+    def __init__(self, pool_size=2, strides=None, padding="valid", **kwargs):
+        super().__init__(**kwargs)
+        self.arguments = pool_size, strides, padding
+
+    def call(self, inputs):
+        x = tf.cast(inputs, self.compute_dtype)
+        return keras.ops.max_pool(tf.where(tf.math.is_inf(x) & (x < 0), tf.zeros_like(x), x), *self.arguments)

@@ -134,3 +134,33 @@ def test_keras_has_18_pooling_layers() -> None:
 def test_wrong_arguments_are_refused(wrong) -> None:
     with pytest.raises(InvalidInputError):
         check_layer("keras.layers.MaxPooling2D", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("conformance_examples:NeedsAnArgument2D", "needs the argument wavelength"),
+        ("conformance_examples:SoundMaxx2D", "SoundMax2D"),
+        ("no_such_module:Layer", "Cannot import"),
+        ("conformance_examples:SHAPE", "not callable|no attribute"),
+    ],
+)
+def test_what_cannot_be_checked_at_all_is_bad_input(named: str, words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        check_layer(named, "max", 2, profile="quick", properties=("oracle",))
+
+
+def test_a_layer_that_refuses_everything_is_not_passed() -> None:
+    result = check_layer(
+        "conformance_examples:RefusingMax2D", "max", 2, profile="quick", properties=("valid_accepted",)
+    )
+    (found,) = [entry for entry in result.results if (entry.mode, entry.dtype) == ("eager", "float32")]
+    assert found.outcome is Outcome.UNDECIDED
+    assert "refused all" in (found.reason or "")
+
+
+def test_a_value_that_keras_does_not_give_is_not_excused_by_a_defect_of_keras() -> None:
+    result = check_layer(
+        "conformance_examples:InfinityToZeroMax2D", "max", 2, profile="quick", properties=("infinities",)
+    )
+    assert result.failures

@@ -145,3 +145,11 @@ def test_constants_fitted_on_the_test_show(items, fitted: str, outcome: Outcome)
     else:
         x = (x - base.mean()) / base.std()
     assert judged("PA407", found_in(x[:200], x[200:])).outcome is outcome
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_splits_on_two_scales_are_told(items, kind: type) -> None:  # type: ignore[no-untyped-def]
+    finding = judged("PA407", found_in(items[:200].astype(np.float32) / 255, items[200:].astype(kind)))
+    assert (finding.outcome, finding.severity) == (Outcome.FAILED, Severity.MAJOR)
+    darker = judged("PA407", found_in(items[:200], (items[200:] * 0.3).astype(np.uint8)))
+    assert darker.outcome is Outcome.SKIPPED
