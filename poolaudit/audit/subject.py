@@ -58,9 +58,11 @@ def load_subject(plan: AuditPlan) -> Subject:
             sources[name] = source
     splits = load_splits(sources, resize=plan.resize, class_names=plan.class_names)
     require_two_classes(splits["test"])
+    from poolaudit.subject._prediction import check_single
     from poolaudit.subject.models import load_model
 
     model = load_model(plan.model, trust_model_code=plan.trust_model_code)
+    check_single(model)  # before any stage speaks of shapes that nobody gave
     return Subject(
         test=_fitted(splits["test"], model),
         validation=_fitted(splits["validation"], model) if "validation" in splits else None,

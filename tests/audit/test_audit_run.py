@@ -261,3 +261,13 @@ def test_an_interrupt_keeps_the_stages_that_were_done(plan: AuditPlan) -> None:
     assert result.evidence.conformance is None
     assert result.verdict is not Verdict.READY
     assert decode_result(encode_result(result)) == result
+
+
+def test_a_model_of_two_inputs_is_refused_before_any_stage(plan: AuditPlan) -> None:
+    import keras
+
+    image, meta = keras.Input((8, 8, 1)), keras.Input((4,))
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(image), meta])
+    two = keras.Model([image, meta], keras.layers.Dense(10, activation="softmax")(joined))
+    with pytest.raises(InvalidInputError, match="has 2 inputs"):
+        run_audit(dataclasses.replace(plan, model=two))
