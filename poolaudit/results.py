@@ -161,6 +161,11 @@ class AuditResult:
     scope: Scope = "audit"
     accepted: tuple[Acceptance, ...] = ()
 
+    @property
+    def stages_not_run(self) -> tuple[str, ...]:
+        """Names of the stages that did not run, whatever the reason."""
+        return tuple(stage.name for stage in self.stages if stage.outcome is Outcome.SKIPPED)
+
     def acceptance_of(self, finding: Finding) -> Acceptance | None:
         """The acceptance that covers the finding; None where it is not accepted or not open."""
         return next((a for a in self.accepted if finding.is_open and a.covers(finding)), None)

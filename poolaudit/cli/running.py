@@ -17,7 +17,7 @@ from poolaudit.baseline import apply_baseline
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.events import Event, Listener, StageFinished, StageNews, StageProgress, StageStarted, silent
-from poolaudit.outcomes import Outcome, Severity
+from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.pitfalls.verdict import fails_release
 from poolaudit.policy import Policy, load_policy
 from poolaudit.results import AuditResult
@@ -133,6 +133,8 @@ def summary(result: AuditResult) -> str:
         Outcome.CRASHED: "!!  ",
     }
     lines = ["", f"{result.verdict.value.replace('_', ' ')}: {result.title}", ""]
+    if result.verdict is Verdict.READY and result.stages_not_run:
+        lines[1] += f" (as far as it was looked at; not run: {', '.join(result.stages_not_run)})"
     lines += [f"  {number}. {reason}" for number, reason in enumerate(result.decision.reasons[:3], start=1)]
     more = len(result.decision.reasons) - 3
     lines += [f"     and {more} more, in the report"] if more > 0 else []

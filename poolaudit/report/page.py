@@ -206,7 +206,7 @@ def build_page(result: AuditResult) -> Page:
         subject=_subject(result.provenance),
         verdict=result.verdict.value.replace("_", " "),
         verdict_style=result.verdict.value.lower().replace("_", "-"),
-        verdict_text=_VERDICT_TEXT[result.verdict],
+        verdict_text=_verdict_text(result),
         reasons=result.decision.reasons[:3],
         further_reasons=max(len(result.decision.reasons) - 3, 0),
         would_change=result.decision.would_change[:4],
@@ -218,6 +218,12 @@ def build_page(result: AuditResult) -> Page:
         sections=_sections(result),
         version=dict(result.provenance.versions).get("poolaudit", ""),
     )
+
+
+def _verdict_text(result: AuditResult) -> str:
+    left_out = result.stages_not_run
+    text = _VERDICT_TEXT[result.verdict]
+    return f"{text} Not run: {', '.join(left_out)}." if left_out and result.verdict is Verdict.READY else text
 
 
 def _subject(provenance: Provenance) -> str:

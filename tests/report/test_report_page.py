@@ -242,3 +242,13 @@ def test_shifts_over_several_distances_are_drawn() -> None:
     geometry = GeometryEvidence(sites=(), shift=shift)
     page = build_page(dataclasses.replace(result, evidence=dataclasses.replace(result.evidence, geometry=geometry)))
     assert not [block for section in page.sections for block in section.blocks if isinstance(block, Problem)]
+
+
+def test_a_ready_model_is_ready_as_far_as_it_was_looked_at() -> None:
+    from poolaudit.outcomes import Outcome, Verdict
+    from poolaudit.results import StageResult
+
+    result = result_of(from_confusion(diagonal(2, 400, 0.99)))
+    assert result.verdict is Verdict.READY
+    stages = (*result.stages, StageResult("leakage", Outcome.SKIPPED, 0.0, "not asked for"))
+    assert build_page(dataclasses.replace(result, stages=stages)).verdict_text.endswith("Not run: leakage.")
