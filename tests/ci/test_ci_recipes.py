@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 yaml = pytest.importorskip("yaml")
+pytestmark = pytest.mark.recipe
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "ci.md").read_text()
