@@ -282,6 +282,8 @@ class LeakageEvidence:
         groups_reason: Why groups were not assessed.
         times: None where there are no times; then `times_reason` says why.
         low_information_items: Test items too plain to be matched other than exactly.
+        false_match_rate: Share of test items that are expected to match an item that is no original of theirs; None
+            where nothing was compared.
     """
 
     test_items: int
@@ -309,3 +311,4 @@ class LeakageEvidence:
     clean_split: CleanSplit
     low_information_items: int
     not_assessed: tuple[NotAssessed, ...] = ()
+    false_match_rate: float | None = None

@@ -16,6 +16,7 @@ from poolaudit.leakage.clusters import Links
 from poolaudit.leakage.compared import Compared, Effort, across, within
 from poolaudit.leakage.impact import no_impact
 from poolaudit.leakage.items import Items, comparable, make_items
+from poolaudit.leakage.matches import FALSE_MATCHES_A_QUERY
 from poolaudit.leakage.nearby import Searched
 from poolaudit.leakage.origins import read_groups, read_times
 from poolaudit.leakage.pairs import conflicts, pictured, worst_first
@@ -125,6 +126,7 @@ def find_in_splits(
         layout=items["test"].layout.words,
         threshold=None if train is None else train.threshold.value,
         calibrated_on="" if train is None else train.threshold.words,
+        false_match_rate=None if train is None else FALSE_MATCHES_A_QUERY,
         comparisons=tuple(one.comparison for one in (*compared, *own.values())),
         sensitivity=() if train is None else train.sensitivity(confidence, tell),
         pairs=pictured(pairs[:_PAIRS_SHOWN], splits),

@@ -18,7 +18,7 @@ _FLOOR = 3e-3
 _FARTHEST_CELLS = 8.0
 _MOST_GAIN = 2.0
 _LEAST_DETAIL = 1.5
-_FALSE_MATCHES_A_QUERY = 7e-4
+FALSE_MATCHES_A_QUERY = 7e-4
 _RANGE = (-1.5, 2.5)
 _TAIL = (0.90, 0.98)
 _UNMOVED_CELLS = 0.75
@@ -100,7 +100,7 @@ def calibrate(distinct: Sequence[Comparison]) -> Threshold:
     left = np.concatenate([part.residuals[rows, 0, 1] for part, rows in zip(distinct, told, strict=True)])
     low, high = np.quantile(values, _TAIL)
     slope = (high - low) / np.log((1 - _TAIL[0]) / (1 - _TAIL[1]))
-    reached = high + slope * np.log((1 - _TAIL[1]) / _FALSE_MATCHES_A_QUERY)
+    reached = high + slope * np.log((1 - _TAIL[1]) / FALSE_MATCHES_A_QUERY)
     same = float((left < _SAME).mean())
     between = float((left < _NEAR).mean()) - same
     # A few pairs are no habit.
@@ -108,7 +108,7 @@ def calibrate(distinct: Sequence[Comparison]) -> Threshold:
     is_strict = same > often and between > max(0.5 * same, _NEAR_OFTEN)
     words = (
         f"{len(values):,} training items against their nearest other training items: a score of {reached:.1f} is "
-        f"expected once in {1 / _FALSE_MATCHES_A_QUERY:,.0f}"
+        f"expected once in {1 / FALSE_MATCHES_A_QUERY:,.0f}"
     )
     if is_strict:
         words += (
