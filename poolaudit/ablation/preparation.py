@@ -103,12 +103,8 @@ def hold_back(train: DataSplit, seed: int) -> tuple[DataSplit, DataSplit]:
 def _part(split: DataSplit, chosen: Any, name: str) -> DataSplit:
     from poolaudit.subject.digest import content_sha256
 
-    inputs, labels = split.inputs[chosen], split.labels[chosen]
-    columns: dict[str, Any] = {
-        column: None if (values := getattr(split, column)) is None else values[chosen]
-        for column in ("groups", "times", "paths")
-    }
-    return replace(split, name=name, inputs=inputs, labels=labels, sha256=content_sha256((inputs, labels)), **columns)
+    part = split.rows(chosen)
+    return replace(part, name=name, sha256=content_sha256((part.inputs, part.labels)))
 
 
 def question_of(run: Prepared, precision: float | None) -> Question:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from poolaudit.audit.stages import decided, predictions_of
+from poolaudit.audit.stages import ablated, decided, evaluated, predictions_of
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.leakage import LeakImpact, RankingWithoutLeak
 
@@ -41,7 +40,7 @@ def impact_of(context: StageContext, leaked: Any) -> LeakImpact:
     assert subject.test is not None
     assert subject.train is not None
     model = context.model
-    raw = predict(model, subject.test.inputs)
+    raw = context.raw_outputs(subject.test)
     head = find_head(model, raw)
     predictions = predictions_of(model, head, subject.test, raw)
     step = max(1, len(subject.train) // _TRAINING_ITEMS)
@@ -57,7 +56,7 @@ def impact_of(context: StageContext, leaked: Any) -> LeakImpact:
     )
     validation = None
     if subject.validation is not None:
-        validation = predictions_of(model, head, subject.validation, predict(model, subject.validation.inputs))
+        validation = predictions_of(model, head, subject.validation, context.raw_outputs(subject.validation))
     return replace(
         impact,
         evaluation=_evaluation(context, predictions, validation, ~leaked),
@@ -68,29 +67,15 @@ def impact_of(context: StageContext, leaked: Any) -> LeakImpact:
 def _evaluation(
     context: StageContext, predictions: Predictions, validation: Predictions | None, clean: Any
 ) -> EvaluationEvidence | None:
-    from poolaudit.evaluation.evaluate import evaluate
     from poolaudit.evidence.estimates import Estimate
 
     before, plan = context.evidence.evaluation, context.plan
     if before is None or clean.sum() < _FEWEST_CLEAN or len(np.unique(predictions.labels[clean])) < _FEWEST_CLEAN:
         return None
-    kept = replace(
-        predictions,
-        labels=predictions.labels[clean],
-        predicted=predictions.predicted[clean],
-        probabilities=None if predictions.probabilities is None else predictions.probabilities[clean],
-        groups=None if predictions.groups is None else predictions.groups[clean],
-        times=None if predictions.times is None else predictions.times[clean],
-        paths=None if predictions.paths is None else predictions.paths[clean],
-    )
-    found = evaluate(
-        kept,
-        positive=plan.positive,
-        confidence=plan.policy.confidence,
-        seed=plan.seed,
+    found = evaluated(
+        plan,
+        predictions.rows(clean),
         validation=validation,
-        wanted_precision=plan.policy.good_precision,
-        wanted_recall=plan.policy.good_recall,
         recoverable_at=sorted({r.wanted_precision for r in before.recoverable_recall}) or [plan.policy.good_precision],
         loss=Estimate.not_estimable("it was measured on all test items only"),
         input_scaling=before.input_scaling,
@@ -102,8 +87,6 @@ def _evaluation(
 
 
 def _ranking(context: StageContext, test: DataSplit, clean: Any) -> RankingWithoutLeak | None:
-    from poolaudit.audit.ablation import stage_evidence
-
     before = context.evidence.ablation
     if before is None:
         return None
@@ -116,32 +99,9 @@ def _ranking(context: StageContext, test: DataSplit, clean: Any) -> RankingWitho
             before.primary, (), (), "no variant was exchanged under the shipped weights", not_ranked
         )
     everything = _swaps(before, metric)
-    rows = np.flatnonzero(clean)
-    kept = replace(
-        test,
-        inputs=test.inputs[rows],
-        labels=test.labels[rows],
-        groups=None if test.groups is None else test.groups[rows],
-        times=None if test.times is None else test.times[rows],
-        paths=None if test.paths is None else test.paths[rows],
-        sizes=None if test.sizes is None else test.sizes[rows],
-    )
-    plan = context.plan
     context.tell(0, 1, "the ablation without the leaked items")
     try:
-        after = stage_evidence(
-            context.model,
-            test=kept,
-            train=None,
-            validation=context.subject.validation,
-            positive=plan.positive,
-            budget="quick",
-            policy=plan.policy,
-            seed=plan.seed,
-            trust_model_code=plan.trust_model_code,
-            store=Path(plan.trial_store),
-            tell=context.tell,
-        )
+        after = ablated(context, test.rows(clean), None, "quick")
     except InvalidInputError as error:
         return RankingWithoutLeak(metric, everything, (), str(error), not_ranked)
     return RankingWithoutLeak(metric, everything, _swaps(after, metric), None, not_ranked)

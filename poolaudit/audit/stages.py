@@ -48,6 +48,17 @@ class StageContext:
         assert self.subject.model is not None
         return self.subject.model
 
+    def raw_outputs(self, split: DataSplit) -> Any:
+        """The model's raw outputs for the test or validation split, shape (n, k); each split is run once an audit."""
+        from poolaudit.subject.models import predict
+
+        kept = self.subject.outputs
+        if split.name not in kept:
+            kept[split.name] = predict(
+                self.model, split.inputs, on_batch=lambda done, total: self.tell(done, total, "predicting")
+            )
+        return kept[split.name]
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -94,7 +105,7 @@ def _items(context: StageContext, test: DataSplit) -> Items | str:
 
     model, positive = context.model, context.plan.positive
     try:
-        raw = predict(model, test.inputs, on_batch=lambda done, total: context.tell(done, total, "predicting"))
+        raw = context.raw_outputs(test)
         head = find_head(model, raw)
         test = check_against_classes(test, head.classes, model.name)
     except InvalidInputError as error:
@@ -113,7 +124,7 @@ def _items(context: StageContext, test: DataSplit) -> Items | str:
 
 
 def _evaluation(context: StageContext) -> EvaluationEvidence:
-    from poolaudit.evaluation.evaluate import WANTED_PRECISIONS, evaluate
+    from poolaudit.evaluation.evaluate import WANTED_PRECISIONS
     from poolaudit.evaluation.missed import missed_items
     from poolaudit.evidence.estimates import Estimate
 
@@ -131,7 +142,7 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
         from poolaudit.subject.models import predict
 
         model = subject.model
-        raw = predict(model, subject.test.inputs, on_batch=lambda done, total: tell(done, total, "predicting"))
+        raw = context.raw_outputs(subject.test)
         head = find_head(model, raw)
         head_problem, decides_where_known = head.problem, head.decides_where_known
         predictions = predictions_of(model, head, subject.test, raw)
@@ -142,7 +153,7 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
             else mean_interval(losses, plan.policy.confidence)
         )
         if subject.validation is not None:
-            validation = predictions_of(model, head, subject.validation, predict(model, subject.validation.inputs))
+            validation = predictions_of(model, head, subject.validation, context.raw_outputs(subject.validation))
 
         def answer(inputs: Any) -> Any:
             try:
@@ -153,14 +164,10 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
 
         scaling = check_input_scaling(answer, subject.test.inputs, predictions.labels, head.classes, plan.seed)
     assert predictions is not None
-    found = evaluate(
+    found = evaluated(
+        plan,
         predictions,
-        positive=plan.positive,
-        confidence=plan.policy.confidence,
-        seed=plan.seed,
         validation=validation,
-        wanted_precision=plan.policy.good_precision,
-        wanted_recall=plan.policy.good_recall,
         recoverable_at=sorted({*WANTED_PRECISIONS, plan.policy.good_precision}),
         loss=loss,
         input_scaling=scaling,
@@ -171,18 +178,28 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
     return replace(found, missed=missed_items(predictions, found, lambda chosen: _pictures(subject, chosen)))
 
 
+def evaluated(plan: AuditPlan, predictions: Predictions, **more: Any) -> EvaluationEvidence:
+    """The evaluation of predictions as the plan wants it; `more` is what else `evaluate` takes."""
+    from poolaudit.evaluation.evaluate import evaluate
+
+    return evaluate(
+        predictions,
+        positive=plan.positive,
+        confidence=plan.policy.confidence,
+        seed=plan.seed,
+        wanted_precision=plan.policy.good_precision,
+        wanted_recall=plan.policy.good_recall,
+        **more,
+    )
+
+
 def _pictures(subject: Subject, chosen: Sequence[int]) -> Sequence[str | None]:
-    from poolaudit.subject.pictures import item_pictures
+    from poolaudit.subject.pictures import item_pictures, looks_channels_first
 
     if subject.test is None:
         return [None] * len(chosen)
-    return item_pictures([subject.test.inputs[i] for i in chosen], channels_first=_channels_first(subject))
-
-
-def _channels_first(subject: Subject) -> bool:
-    """True where the items look like (channels, height, width): few in front, more behind."""
-    shape: tuple[int, ...] = () if subject.test is None else subject.test.inputs.shape[1:]
-    return len(shape) >= 3 and shape[0] <= 4 < shape[-1]
+    inputs = subject.test.inputs
+    return item_pictures([inputs[i] for i in chosen], channels_first=looks_channels_first(inputs.shape[1:]))
 
 
 def _conformance(context: StageContext) -> tuple[PropertyResult, ...]:
@@ -202,29 +219,39 @@ def _conformance(context: StageContext) -> tuple[PropertyResult, ...]:
 
 
 def _ablation(context: StageContext) -> AblationEvidence:
-    from poolaudit.audit.ablation import stage_evidence
-
-    plan, subject = context.plan, context.subject
+    subject = context.subject
     assert subject.test is not None
     if context.evidence.geometry is not None and not context.evidence.geometry.sites:
         raise StageSkipped("no pooling was found in this model")
     try:
-        return stage_evidence(
-            context.model,
-            test=subject.test,
-            train=subject.train,
-            validation=subject.validation,
-            positive=plan.positive,
-            budget=plan.budget,
-            policy=plan.policy,
-            seed=plan.seed,
-            trust_model_code=plan.trust_model_code,
-            store=Path(plan.trial_store),
-            tell=context.tell,
-        )
+        return ablated(context, subject.test, subject.train, context.plan.budget)
     except InvalidInputError as error:
         # What cannot be ablated can still be audited.
         raise StageSkipped(str(error)) from error
+
+
+def ablated(context: StageContext, test: DataSplit, train: DataSplit | None, budget: str) -> AblationEvidence:
+    """The ablation as the plan wants it, measured on these test items.
+
+    Raises:
+        InvalidInputError: The model cannot be taken apart.
+    """
+    from poolaudit.audit.ablation import stage_evidence
+
+    plan = context.plan
+    return stage_evidence(
+        context.model,
+        test=test,
+        train=train,
+        validation=context.subject.validation,
+        positive=plan.positive,
+        budget=budget,
+        policy=plan.policy,
+        seed=plan.seed,
+        trust_model_code=plan.trust_model_code,
+        store=Path(plan.trial_store),
+        tell=context.tell,
+    )
 
 
 def predictions_of(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> Predictions:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from poolaudit.audit.plan import AuditPlan
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is under audit, loaded: a model with its data, or predictions alone."""
+    """What is under audit, loaded: a model with its data, or predictions alone.
+
+    Attributes:
+        outputs: The model's raw outputs by split, kept once a stage has asked for them.
+    """
 
     test: DataSplit | None
     validation: DataSplit | None
@@ -23,6 +27,7 @@ class Subject:
     model: LoadedModel | None
     predictions: Predictions | None
     validation_predictions: Predictions | None
+    outputs: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:

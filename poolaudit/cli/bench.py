@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from poolaudit.cli import running
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from poolaudit.evidence.benchmarks import BenchmarkEvidence
+from poolaudit.results import AuditResult
 
 
 def register(app: typer.Typer) -> None:
@@ -73,14 +71,7 @@ def _bench(
         )
     finally:
         running.close(listener)
-    report = running.write_result(result, out)
-    if as_json:
-        running.print_json(result)
-    elif not quiet:
-        assert result.evidence.benchmarks is not None
-        typer.echo(_told(result.evidence.benchmarks))
-        typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
-    return 0
+    return running.finish(result, out, as_json=as_json, quiet=quiet, told=_told)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -90,9 +81,11 @@ def _shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _told(evidence: BenchmarkEvidence) -> str:
+def _told(result: AuditResult) -> str:
     from poolaudit.evidence.wording import duration, percent, times
 
+    evidence = result.evidence.benchmarks
+    assert evidence is not None
     copied = evidence.bytes_per_second.value or 0.0
     lines = [
         "",

@@ -80,13 +80,7 @@ def _inspect(
         duration_seconds=time.perf_counter() - clock,
         model=model_provenance(loaded),
     )
-    report = running.write_result(result, out)
-    if as_json:
-        running.print_json(result)
-    elif not quiet:
-        typer.echo(_told(geometry, result))
-        typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
-    return running.exit_code(result)
+    return running.finish(result, out, as_json=as_json, quiet=quiet, told=lambda judged: _told(geometry, judged))
 
 
 def _shape(text: str) -> tuple[int, ...]:

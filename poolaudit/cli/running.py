@@ -93,14 +93,22 @@ def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
         close(listener)
 
 
-def finish(result: AuditResult, out: Path, *, as_json: bool, quiet: bool, baseline: Path | None = None) -> int:
-    """Writes the result, tells the user, and returns the exit code."""
+def finish(
+    result: AuditResult,
+    out: Path,
+    *,
+    as_json: bool,
+    quiet: bool,
+    baseline: Path | None = None,
+    told: Callable[[AuditResult], str] | None = None,
+) -> int:
+    """Writes the result, tells the user (in the words of `told`, by default a summary), and returns the exit code."""
     result = with_baseline(result, baseline)
     report = write_result(result, out)
     if as_json:
         print_json(result)
     elif not quiet:
-        typer.echo(summary(result))
+        typer.echo((told or summary)(result))
         typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
     return exit_code(result)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from poolaudit.evidence.leakage import LeakPair
 from poolaudit.leakage.items import Items
 from poolaudit.leakage.nearby import Matches
-from poolaudit.subject.pictures import item_pictures
+from poolaudit.subject.pictures import item_pictures, looks_channels_first
 from poolaudit.subject.splits import DataSplit
 
 _PAIRS_PICTURED = 24
@@ -95,7 +95,7 @@ def pictured(pairs: Sequence[LeakPair], splits: Mapping[str, DataSplit]) -> tupl
                 splits[one.first_split].inputs[one.first_item],
                 splits[one.second_split].inputs[one.second_item],
             )
-            channels_first = first.ndim >= 3 and first.shape[0] <= 4 < first.shape[-1]
+            channels_first = looks_channels_first(first.shape)
             try:
                 pictures = tuple(item_pictures([item], channels_first=channels_first)[0] for item in (first, second))
             except (ValueError, TypeError):

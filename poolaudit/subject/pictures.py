@@ -14,6 +14,11 @@ _LONGEST_SIDE = 96
 _SIGNAL = (160, 64)
 
 
+def looks_channels_first(shape: Sequence[int]) -> bool:
+    """True where an item looks like (channels, height, width): few in front, more behind."""
+    return len(shape) >= 3 and shape[0] <= 4 < shape[-1]
+
+
 def item_pictures(
     items: Sequence[npt.NDArray[Any]], *, channels_first: bool = False, are_signals: bool | None = None
 ) -> tuple[str | None, ...]:

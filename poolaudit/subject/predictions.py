@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from poolaudit.subject.probabilities import (
     probability_matrix,
     require_sum_one,
 )
-from poolaudit.subject.splits import Array, DataSplit, text_column
+from poolaudit.subject.splits import Array, DataSplit, columns_at, text_column
 
 _EXPECTED = "label with p_<class> for each class, or label and score (with --positive), or label and predicted"
 _LABELS_ALONE = (
@@ -73,6 +73,11 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def rows(self, chosen: Array) -> Predictions:
+        """Some of the items, chosen by index or mask; `sha256` stays that of the whole."""
+        names = ("labels", "predicted", "probabilities", "groups", "times", "paths")
+        return replace(self, **columns_at(self, names, chosen))
 
 
 def read_predictions(path: str | Path, *, positive: str | None = None) -> Predictions:

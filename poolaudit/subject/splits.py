@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,12 @@ from poolaudit.subject.digest import content_sha256, row_chunks
 SPLIT_NAMES = ("test", "train", "validation")
 Array = np.ndarray[Any, Any]
 _CHUNK_BYTES = 16 << 20
+
+
+def columns_at(table: object, names: Sequence[str], chosen: Array) -> dict[str, Any]:
+    """Columns of a table by name, cut down to some rows; a column that is None stays so."""
+    columns = {name: getattr(table, name) for name in names}
+    return {name: None if column is None else column[chosen] for name, column in columns.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +63,10 @@ class DataSplit:
     def class_counts(self) -> tuple[int, ...]:
         """Items of each class, in the order of `class_names`."""
         return tuple(int(count) for count in np.bincount(self.labels, minlength=len(self.class_names)))
+
+    def rows(self, chosen: Array) -> DataSplit:
+        """Some of the items with all their columns, chosen by index or mask; `sha256` stays that of the whole."""
+        return replace(self, **columns_at(self, ("inputs", "labels", "groups", "times", "paths", "sizes"), chosen))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
