@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from poolaudit.errors import InvalidInputError
 from poolaudit.geometry.dependence import Dependence
 from poolaudit.geometry.graph import Walk, walk
-from poolaudit.geometry.window_operations import WINDOWED
+from poolaudit.geometry.window_operations import CONVOLUTIONS, POOLS
 from poolaudit.subject._loaded import LoadedModel
 from poolaudit.subject._trace import Trace, trace
 
@@ -114,9 +114,9 @@ def analyse(loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> Analysis:
     walked = walk(traced, placeholders, shapes)
     windowed = [layer for layer in _layers(loaded) if hasattr(layer, "kernel_size") or hasattr(layer, "pool_size")]
     first = bool(windowed) and getattr(windowed[0], "data_format", None) == "channels_first"
-    read = _axes_by_windows(walked, len(shapes))
+    channels = _channels_by_windows(walked)
     inputs = tuple(
-        read[number](name, tuple(shape)) if number in read else _model_input(name, tuple(shape), channels_first=first)
+        read_input(name, tuple(shape), channels.get(number, usual_channel(len(shape), first=first)))
         for number, (name, shape) in enumerate(zip(_names(loaded, len(shapes)), shapes, strict=True))
     )
     return Analysis(
@@ -124,19 +124,19 @@ def analyse(loaded: LoadedModel, shapes: Sequence[Sequence[int]]) -> Analysis:
     )
 
 
-def _axes_by_windows(walked: Walk, count: int) -> dict[int, Callable[[str, tuple[int, ...]], ModelInput]]:
-    """How the first window that moves over an input reads its axes, where that tells all of them.
+def _channels_by_windows(walked: Walk) -> dict[int, int | None]:
+    """By input, the axis that the first window which moves over it takes for channels, where that tells of all axes.
 
     (height, width) that a model turns into (height, width, 1) has no channels, and a model may turn its input round.
     """
-    found: dict[int, Callable[[str, tuple[int, ...]], ModelInput]] = {}
+    found: dict[int, int | None] = {}
     for tensor in walked.tensors:
         operation = tensor.op
-        value = walked.of(operation.inputs[0]) if operation.type in WINDOWED and operation.inputs else None
+        value = walked.of(operation.inputs[0]) if operation.type in (*CONVOLUTIONS, *POOLS) else None
         if value is None or len({term.source for term in value.terms}) != 1:
             continue
         source = value.terms[0].source
-        if source in found or source >= count:
+        if source in found:
             continue
         rank = len(value.axes)
         first = operation.get_attr("data_format").startswith(b"NC")
@@ -155,25 +155,20 @@ def _axes_by_windows(walked: Walk, count: int) -> dict[int, Callable[[str, tuple
                 channels.append(axis)
         if len(channels) + len(unknown) > 1:
             continue  # the axes were folded or reduced before; the usual order is assumed
-        channel = next(iter((*channels, *unknown)), None)
-
-        def reading(name: str, shape: tuple[int, ...], channel: int | None = channel) -> ModelInput:
-            spatial = tuple(axis for axis in range(len(shape)) if axis != channel)
-            return ModelInput(name, shape, spatial, channel)
-
-        found[source] = reading
+        found[source] = next(iter((*channels, *unknown)), None)
     return found
 
 
-def _model_input(name: str, shape: tuple[int, ...], *, channels_first: bool) -> ModelInput:
-    rank = len(shape)
-    if rank == 0:
-        return ModelInput(name, shape, (), None)
-    if rank == 1:
-        return ModelInput(name, shape, (0,), None)
-    if channels_first:
-        return ModelInput(name, shape, tuple(range(1, rank)), 0)
-    return ModelInput(name, shape, tuple(range(rank - 1)), rank - 1)
+def usual_channel(rank: int, *, first: bool = False) -> int | None:
+    """The axis of the channels by custom; None for a number or a row of numbers."""
+    if rank < 2:
+        return None
+    return 0 if first else rank - 1
+
+
+def read_input(name: str, shape: tuple[int, ...], channel: int | None) -> ModelInput:
+    """The input with every axis spatial but that of the channels."""
+    return ModelInput(name, shape, tuple(axis for axis in range(len(shape)) if axis != channel), channel)
 
 
 def _stated_shapes(loaded: LoadedModel) -> tuple[tuple[int | None, ...], ...] | None:

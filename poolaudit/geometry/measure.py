@@ -19,12 +19,13 @@ from poolaudit.evidence.geometry import (
     RecallBySize,
     ShiftEvidence,
 )
-from poolaudit.geometry.analysis import Analysis, ModelInput, analyse, input_shapes
-from poolaudit.geometry.blind_proof import chosen_items, drawn_items, prove_blind
+from poolaudit.geometry.analysis import Analysis, ModelInput, analyse, input_shapes, read_input, usual_channel
+from poolaudit.geometry.blind_proof import prove_blind
 from poolaudit.geometry.coverage import coverage_of
 from poolaudit.geometry.effective_field import effective_field
 from poolaudit.geometry.feature_size import estimated_sizes, recall_by_size, smallest_feature
 from poolaudit.geometry.padding import averaged_padding
+from poolaudit.geometry.probing import chosen_items, drawn_items
 from poolaudit.geometry.reach_proof import prove_reach
 from poolaudit.geometry.receptive_field import layer_fields, owner_of
 from poolaudit.geometry.shift import Decide, ShiftSubject, measure_shift
@@ -126,9 +127,8 @@ def measure_geometry(
         evidence = replace(evidence, feature_size_source="stated by the user")
     if items is None:
         return replace(evidence, shift_reason=_NO_DATA, by_size_reason=_NO_DATA)
-    model_input = (
-        analysis.inputs[0] if analysis is not None else ModelInput("input", tuple(shapes[0]), *_axes(shapes[0]))
-    )
+    shape = tuple(shapes[0])
+    model_input = analysis.inputs[0] if analysis else read_input("input", shape, usual_channel(len(shape)))
     evidence = _with_sizes(evidence, model_input, items, confidence)
     shift = _shift(loaded, model_input, items, evidence.sites, owners, budget, confidence, seed, tell)
     evidence = replace(
@@ -276,7 +276,3 @@ def _shift(
     except InvalidInputError as error:
         # It answers on the items as they are; that it refuses shifted ones is no fault of the data.
         return f"the model refuses shifted items ({error})"
-
-
-def _axes(shape: Sequence[int]) -> tuple[tuple[int, ...], int | None]:
-    return (tuple(range(len(shape) - 1)), len(shape) - 1) if len(shape) > 1 else (tuple(range(len(shape))), None)

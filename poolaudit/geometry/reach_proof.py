@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from poolaudit.evidence.geometry import ReachProof
 from poolaudit.geometry.analysis import Analysis
-from poolaudit.geometry.blind_proof import changed_by, other_values, outputs_of, spread
 from poolaudit.geometry.coverage import where
+from poolaudit.geometry.probing import Item, Mask, changed_by, other_values, outputs_of, overwritten
 from poolaudit.subject._keras_load import quiet_keras
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 # A network that begins with convolutions shows all its cells at the first gradient; one that begins with a maximum over
 # 2 x 2 cells shows a quarter of the rest each time.
 _GRADIENTS = 24
@@ -24,7 +21,7 @@ _RUNS = 800
 
 
 def prove_reach(
-    analysis: Analysis, number: int, reaches: Mask, items: Sequence[Sequence[Array]], rng: np.random.Generator
+    analysis: Analysis, number: int, reaches: Mask, items: Sequence[Item], rng: np.random.Generator
 ) -> ReachProof | None:
     """Cells that a way leads from, and that nevertheless never changed the output.
 
@@ -35,7 +32,7 @@ def prove_reach(
         analysis: The traced model.
         number: Of the input that is looked at.
         reaches: Which of its cells a way leads from, shape as its spatial sizes.
-        items: Each a list of one array for each input, batch axis included.
+        items: What is tried.
         rng: Draws the directions of the gradients and the values that are written.
 
     Returns:
@@ -71,12 +68,12 @@ def _halves(group: npt.NDArray[np.intp], sizes: tuple[int, ...]) -> list[npt.NDA
     return list(np.array_split(group[order], 2))
 
 
-def _shuffled(item: Sequence[Array], rng: np.random.Generator) -> list[Array]:
+def _shuffled(item: Item, rng: np.random.Generator) -> Item:
     """The item's own values at other places: another maximum wins each window."""
     return [rng.permuted(part.ravel()).reshape(part.shape) for part in item]
 
 
-def _gradient_support(analysis: Analysis, number: int, item: Sequence[Array], rng: np.random.Generator) -> Mask:
+def _gradient_support(analysis: Analysis, number: int, item: Item, rng: np.random.Generator) -> Mask:
     """Cells with a gradient of a random combination of the outputs: of their plain sum a softmax has none."""
     import tensorflow as tf
 
@@ -110,7 +107,7 @@ def _unanswered(
     analysis: Analysis,
     number: int,
     cells: npt.NDArray[np.intp],
-    items: Sequence[Sequence[Array]],
+    items: Sequence[Item],
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.intp], int]:
     """Those of the cells that lie in groups which change no output, and how many were only tried with others."""
@@ -126,9 +123,7 @@ def _unanswered(
             values = other_values(item[number], rng)
             if values.dtype.kind == "f":
                 values = sign * np.abs(values)  # a maximum only answers to one of the two
-            written = [*item]
-            written[number] = np.where(spread(mask, model_input), values, item[number])
-            if changed_by(old, outputs_of(analysis, written)) > 0.0:
+            if changed_by(old, outputs_of(analysis, overwritten(item, number, mask, model_input, values))) > 0.0:
                 groups += _halves(group, model_input.sizes)
                 break
         else:

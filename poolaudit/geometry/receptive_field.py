@@ -18,11 +18,11 @@ from poolaudit.evidence.geometry import AxisField, LayerField
 from poolaudit.geometry.analysis import Analysis
 from poolaudit.geometry.dependence import Dependence
 from poolaudit.geometry.runs import Runs, TooComplexError
+from poolaudit.geometry.window_operations import CONVOLUTIONS, POOLS, TRANSPOSED_CONVOLUTIONS
 from poolaudit.subject._pooling_layers import pooling_class
 from poolaudit.subject._trace import Call
 
-_CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3DBackpropInputV2")
-_POOLS = ("MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D")
+_WINDOWED = (*CONVOLUTIONS, *TRANSPOSED_CONVOLUTIONS, *POOLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def _steps(analysis: Analysis) -> Iterator[tuple[str, str, tuple[Any, ...], Any,
 
 
 def _windowed(operations: Iterable[Any]) -> list[Any]:
-    return list(dict.fromkeys(op for op in operations if op.type in (*_CONVOLUTIONS, *_POOLS)))
+    return list(dict.fromkeys(op for op in operations if op.type in _WINDOWED))
 
 
 def _step(name: str, operation: Any) -> tuple[str, str, tuple[Any, ...], Any, _Windows]:
@@ -242,7 +242,7 @@ def _windows_of_operation(operation: Any) -> _Windows:
     first = operation.get_attr("data_format").startswith(b"NC")
     axes = range(2, rank) if first else range(1, rank - 1)
     strides = tuple(operation.get_attr("strides")[axis] for axis in axes)
-    if operation.type in _POOLS:
+    if operation.type in POOLS:
         if "ksize" not in operation.node_def.attr:
             return _Windows("pooling", None, strides, first)
         return _Windows("pooling", tuple(operation.get_attr("ksize")[axis] for axis in axes), strides, first)

@@ -18,6 +18,10 @@ from poolaudit.geometry.operation_settings import (
     shape_of,
 )
 
+CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative")
+TRANSPOSED_CONVOLUTIONS = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")
+POOLS = ("MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D")
+
 
 def _convolution(operation: Any, inputs: Inputs, static: Static) -> Dependence:
     entry, kernel = inputs[0], operation.inputs[1]
@@ -148,11 +152,10 @@ def _patches(operation: Any, inputs: Inputs, static: Static) -> Dependence:
     return entry.contract([3]).broadcast(outputs)
 
 
-WINDOWED = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative", "MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D"})
 WINDOWS: dict[str, Handler] = {
     "ExtractImagePatches": _patches,
-    **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative"), _convolution),
-    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), _transposed_convolution),
-    **dict.fromkeys(("MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D", "MaxPoolWithArgmax"), _pooling),
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
+    **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, _transposed_convolution),
+    **dict.fromkeys((*POOLS, "MaxPoolWithArgmax"), _pooling),
     **dict.fromkeys(("ResizeNearestNeighbor", "ResizeBilinear"), _resize),
 }
