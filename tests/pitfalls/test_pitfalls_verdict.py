@@ -328,24 +328,24 @@ def test_recall_from_scores_that_say_nothing_is_not_taken_for_ranking() -> None:
     assert findings["PA211"].outcome is Outcome.PASSED
 
 
-def test_a_scaling_that_costs_accuracy_alone_is_found() -> None:
-    """Pictures of 0 to 255 for a model of 0 to 1: balanced accuracy stays, and every tenth item is lost."""
+@pytest.mark.parametrize(
+    ("counts", "given", "other", "gained", "lost", "outcome"),
+    [
+        # Pictures of 0 to 255 for a model of 0 to 1: balanced accuracy stays, and every tenth item is lost.
+        ((85, 35, 160, 720), 0.771, 0.773, 120, 11, Outcome.FAILED),
+        # Accuracy rises from 80 to 95 % because everything is called ordinary: recall pays for it.
+        ((45, 5, 190, 760), 0.85, 0.50, 190, 45, Outcome.PASSED),
+    ],
+)
+def test_a_scaling_that_gains_accuracy_counts_unless_balanced_accuracy_pays(
+    counts: tuple[int, int, int, int], given: float, other: float, gained: int, lost: int, outcome: Outcome
+) -> None:
     trials = (
-        ScalingTrial("x", 0.771, 0, 0, None),
-        ScalingTrial("x / 255", 0.773, 120, 11, mcnemar_first_better(120, 11)),
+        ScalingTrial("x", given, 0, 0, None),
+        ScalingTrial("x / 255", other, gained, lost, mcnemar_first_better(gained, lost)),
     )
-    measured = evidence(from_counts(85, 35, 160, 720), "fraud", input_scaling=InputScaling(1_000, 0.0, 255.0, trials))
-    assert concluded(measured)[2]["PA210"].outcome is Outcome.FAILED
-
-
-def test_a_scaling_that_names_the_most_frequent_class_is_no_better() -> None:
-    """Accuracy rises from 80 to 95 % because everything is called ordinary: recall pays for it."""
-    trials = (
-        ScalingTrial("x", 0.85, 0, 0, None),
-        ScalingTrial("x / 255", 0.50, 190, 45, mcnemar_first_better(190, 45)),
-    )
-    measured = evidence(from_counts(45, 5, 190, 760), "fraud", input_scaling=InputScaling(1_000, 0.0, 255.0, trials))
-    assert concluded(measured)[2]["PA210"].outcome is Outcome.PASSED
+    measured = evidence(from_counts(*counts), "fraud", input_scaling=InputScaling(1_000, 0.0, 255.0, trials))
+    assert concluded(measured)[2]["PA210"].outcome is outcome
 
 
 def test_a_class_of_interest_that_is_nearly_everything_hides_no_missed_class() -> None:

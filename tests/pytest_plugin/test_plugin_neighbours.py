@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 
-import numpy as np
 import pytest
 
-from specimens.outcomes import scored_counts
+from specimens.outcomes import save_good_and_bad
 
 NEIGHBOURS = ("pytest_cov", "xdist", "pytest_benchmark", "pytest_randomly", "_hypothesis_pytestplugin")
 
@@ -67,14 +66,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     for name in NEIGHBOURS:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed; pip install 'poolaudit[dev]'")
-    for name, counts in (("good", (950, 50, 50, 8950)), ("bad", (24, 176, 24, 9776))):
-        made = scored_counts(*counts)
-        assert made.probabilities is not None
-        np.savez(
-            pytester.path / f"{name}.npz",
-            label=np.array(["fine", "fraud"])[made.labels],
-            p_fraud=made.probabilities[:, 1],
-        )
+    save_good_and_bad(pytester.path)
     pytester.makepyfile(mypool=CODE, test_project=TESTS, test_layers=LAYER_TESTS, conftest=CONFTEST)
     pytester.syspathinsert()
     return pytester

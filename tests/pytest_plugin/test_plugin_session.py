@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from specimens.outcomes import scored_counts
+from specimens.outcomes import save_good_and_bad, save_scored
 
 TESTS = """
 import pytest
@@ -45,14 +45,7 @@ def test_bad_release(poolaudit):
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A project with predictions of a good and of a bad model, and tests of both."""
-    for name, counts in (("good", (950, 50, 50, 8950)), ("bad", (24, 176, 24, 9776))):
-        made = scored_counts(*counts)
-        assert made.probabilities is not None
-        np.savez(
-            pytester.path / f"{name}.npz",
-            label=np.array(["fine", "fraud"])[made.labels],
-            p_fraud=made.probabilities[:, 1],
-        )
+    save_good_and_bad(pytester.path)
     pytester.makepyfile(test_release=TESTS)
     return pytester
 
@@ -208,11 +201,7 @@ def test_results_are_shared_in_a_session_and_cached_across_runs(project: pytest.
         file.write_text("{")
     run(project, "test_later.py").assert_outcomes(failed=1)
     run(project, "test_cache.py").assert_outcomes(passed=1)
-    made = scored_counts(24, 176, 24, 9776)
-    assert made.probabilities is not None
-    np.savez(
-        project.path / "good.npz", label=np.array(["fine", "fraud"])[made.labels], p_fraud=made.probabilities[:, 1]
-    )
+    save_scored(project.path / "good.npz", 24, 176, 24, 9776)
     run(project, "test_later.py").assert_outcomes(failed=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,19 @@ def scored_counts(tp: int, fn: int, fp: int, tn: int, seed: int = 0) -> Predicti
     truth = np.repeat([1, 1, 0, 0], [tp, fn, fp, tn])
     chosen = np.repeat([True, False, True, False], [tp, fn, fp, tn])
     return from_scores(np.where(chosen, rng.uniform(0.51, 1, len(truth)), rng.uniform(0, 0.49, len(truth))), truth)
+
+
+def save_scored(file: Path, tp: int, fn: int, fp: int, tn: int) -> None:
+    """These counts as a file of predictions, of the classes "fine" and "fraud"."""
+    made = scored_counts(tp, fn, fp, tn)
+    assert made.probabilities is not None
+    np.savez(file, label=np.array(["fine", "fraud"])[made.labels], p_fraud=made.probabilities[:, 1])
+
+
+def save_good_and_bad(folder: Path) -> None:
+    """`good.npz`, and `bad.npz` of 98 % accuracy that finds 12 % of the fraud."""
+    save_scored(folder / "good.npz", 950, 50, 50, 8950)
+    save_scored(folder / "bad.npz", 24, 176, 24, 9776)
 
 
 def diagonal(classes: int, items: int, recall: float, missed: int | None = None) -> npt.NDArray[np.int64]:
