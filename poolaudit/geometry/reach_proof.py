@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +42,9 @@ def prove_reach(
     if not reaches.any():
         return None
     seen = np.zeros_like(reaches)
-    for item in itertools.islice(itertools.cycle(items), _GRADIENTS):
-        seen |= _gradient_support(analysis, number, _shuffled(item, rng), rng)
+    for turn, item in enumerate(itertools.islice(itertools.cycle(items), _GRADIENTS)):
+        run = analysis.traced.run if turn else analysis.traced.call
+        seen |= _gradient_support(analysis, number, run, _shuffled(item, rng), rng)
         if (seen | ~reaches).all():
             break
     left = np.flatnonzero(reaches & ~seen)
@@ -73,7 +75,13 @@ def _shuffled(item: Item, rng: np.random.Generator) -> Item:
     return [rng.permuted(part.ravel()).reshape(part.shape) for part in item]
 
 
-def _gradient_support(analysis: Analysis, number: int, item: Item, rng: np.random.Generator) -> Mask:
+def _gradient_support(
+    analysis: Analysis,
+    number: int,
+    run: Callable[[Sequence[Any]], list[Any]],
+    item: Item,
+    rng: np.random.Generator,
+) -> Mask:
     """Cells with a gradient of a random combination of the outputs: of their plain sum a softmax has none."""
     import tensorflow as tf
 
@@ -88,7 +96,7 @@ def _gradient_support(analysis: Analysis, number: int, item: Item, rng: np.rando
             target = tf.add_n(
                 [
                     tf.reduce_sum(tf.cast(output, tf.float64) * rng.normal(size=output.shape))
-                    for output in analysis.traced.run(tensors)
+                    for output in run(tensors)
                     if output.dtype.is_floating
                 ]
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -97,8 +99,12 @@ def _check_weights(name: str, archive: zipfile.ZipFile) -> None:
         return
     import h5py
 
-    with archive.open(WEIGHTS[0]) as member, h5py.File(member, "r") as weights:
-        refuse_foreign_links(weights, name)
+    # HDF5 jumps back and forth; a member of an archive would be read from its start for each step back.
+    with tempfile.TemporaryFile() as copy:
+        with archive.open(WEIGHTS[0]) as member:
+            shutil.copyfileobj(member, copy, 1 << 20)
+        with h5py.File(copy, "r") as weights:
+            refuse_foreign_links(weights, name)
 
 
 def _unsafe(name: str, what: str) -> InvalidInputError:
