@@ -33,7 +33,7 @@ class Registry(Generic[Entry]):
         if name not in self._entries:
             raise InvalidInputError(
                 f"There is no {self.kind} {name!r}",
-                listed(sorted(self._entries), 20),
+                listed(sorted(self._entries), 40),
                 did_you_mean(name, self._entries),
             )
         return self._entries[name]

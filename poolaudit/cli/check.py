@@ -175,8 +175,14 @@ def _check_model(
 
 def _replay(file: Path) -> int:
     from poolaudit.conformance import replay
+    from poolaudit.conformance.replaying import scripts_of
 
-    typer.echo(replay(file))
+    scripts = scripts_of(file)
+    if not scripts:
+        typer.echo(f"{file.name} holds no counterexample: there is nothing to run again.")
+    for number, script in enumerate(scripts, 1):
+        typer.echo(f"counterexample {number} of {len(scripts)} ...", err=True)
+        typer.echo(f"{script.partition(chr(10))[0]}\n{replay({'snippet': script})}\n")
     return 0
 
 

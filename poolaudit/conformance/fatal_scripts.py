@@ -32,6 +32,9 @@ def fatal_script(job: Job, case: Case, violation: Violation, title: str) -> str:
     record = Record([(loaded, case.configuration, case.dtype)])
     x = case.array()
     record.steps.append(Step("value", 0, (x,)))
+    if job.property == "configuration_round_trip":  # it is the copy that dies where the layer itself does not
+        record.steps.append(Step("code", 0, code="copy = type(layer).from_config(layer.get_config())"))
+        record.steps.append(Step("code", 0, code="print('observed:', np.asarray(copy(x0)))"))
     differentiates = any(word in job.property for word in ("gradient", "adjoint", "euler", "differences", "empty"))
     if differentiates and not case.configuration.problems(x.shape) and case.configuration.layout != "any":
         shape = tuple(int(size or 0) for size in case.configuration.output_shape(x.shape))

@@ -20,25 +20,26 @@ def replay(source: str | Path | Counterexample | dict[str, Any], timeout_seconds
     file that you would not run.
 
     Args:
-        source: A counterexample, or a JSON file with a list of results (each failing one is replayed).
+        source: A counterexample, its script, or a JSON file with a list of results (each failing one is replayed).
+        timeout_seconds: After which a script is ended.
     """
-    scripts = _scripts(source)
-    told = []
-    for text in scripts:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-c", text], capture_output=True, text=True, timeout=timeout_seconds
-            )
-        except subprocess.TimeoutExpired:
-            told.append(f"did not end within {timeout_seconds:g} seconds")
-            continue
-        name = signal_name(-done.returncode) if done.returncode < 0 else None
-        error = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else []
-        told.append("\n".join([done.stdout.strip(), *error, *([f"ended by {name}"] if name else [])]).strip())
-    return "\n\n".join(told)
+    return "\n\n".join(_told(script, timeout_seconds) for script in scripts_of(source))
 
 
-def _scripts(source: str | Path | Counterexample | dict[str, Any]) -> list[str]:
+def _told(script: str, timeout_seconds: float) -> str:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=timeout_seconds
+        )
+    except subprocess.TimeoutExpired:
+        return f"did not end within {timeout_seconds:g} seconds"
+    name = signal_name(-done.returncode) if done.returncode < 0 else None
+    error = done.stderr.strip().splitlines()[-1:] if done.returncode > 0 else []
+    return "\n".join([done.stdout.strip(), *error, *([f"ended by {name}"] if name else [])]).strip()
+
+
+def scripts_of(source: str | Path | Counterexample | dict[str, Any]) -> list[str]:
+    """The scripts that `replay` runs for a source; none where a file holds no counterexample."""
     if isinstance(source, Counterexample):
         return [source.snippet]
     if isinstance(source, dict):

@@ -157,7 +157,15 @@ class OffsetAverage1D(keras.layers.Layer):
         return self.inner(inputs) + 0.5
 
 
+class CleansInputMax2D(keras.layers.MaxPooling2D):
+    """Makes 0 of NaN before the maximum; Keras's own maximum loses NaN too, but gives another number."""
+
+    def call(self, inputs):
+        return super().call(tf.where(tf.math.is_nan(inputs), tf.zeros_like(inputs), inputs))
+
+
 SPECIMENS = (
+    LayerSpecimen("cleans_input_max_2d", CleansInputMax2D, "max", 2, "", ("nan_propagation",)),
     LayerSpecimen("announces_floats_1d", AnnouncesFloats1D, "global_max", 1, "", ("integer_inputs",)),
     LayerSpecimen("stumbles_over_one_channel_1d", StumblesOverOneChannel1D, "global_max", 1, "", ("valid_accepted",)),
     LayerSpecimen("offset_average_1d", OffsetAverage1D, "average", 1, "", ("oracle", "linear", "constant")),

@@ -164,7 +164,16 @@ def strided_average_then_subtract_nothing(pool_size=2, strides=None, padding="va
     return keras.layers.AveragePooling1D(pool_size, strides, padding, name="pool")
 
 
+class WideMax2D(keras.layers.MaxPooling2D):
+    """Keras's maximum, in float32 for half precision: its lowest number is another one."""
+
+    def call(self, inputs):
+        wide = tf.cast(inputs, tf.float32) if inputs.dtype in (tf.float16, tf.bfloat16) else inputs
+        return tf.cast(super().call(wide), inputs.dtype)
+
+
 SPECIMENS = (
+    LayerSpecimen("wide_max_2d", WideMax2D, "max", 2, "Inherits Keras's layer, computes in float32."),
     LayerSpecimen("cropped_max_2d", CroppedMax2D, "max", 2, "No compute_output_shape, no get_config, any int only."),
     LayerSpecimen("ops_average_2d", OpsAverage2D, "average", 2, "Delegates, without a shape of its own."),
     LayerSpecimen("root_of_average_1d", RootOfAverage1D, "rms", 1, "Adds an epsilon under the root."),

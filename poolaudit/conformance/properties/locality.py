@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poolaudit.configuration import PoolConfiguration
 from poolaudit.conformance.case import Case, cast
@@ -154,8 +155,20 @@ def nan_propagation(layer: LayerUnderTest, case: Case) -> None:
     if not np.array_equal(np.isnan(after), expected):
         _excuse_running_sum(layer)
         raise Violation(
-            f"NaN at {shown(np.isnan(after))}", f"NaN at {shown(expected)}", f"with NaN in cells {holes.tolist()}"
+            f"NaN at {shown(np.isnan(after))}{_in_place_of_nan(after[expected & ~np.isnan(after)])}",
+            f"NaN at {shown(expected)}",
+            f"with NaN in cells {holes.tolist()}",
         )
+
+
+def _in_place_of_nan(values: NDArray[np.float64]) -> str:
+    """What the layer gave where NaN was due: nothing else tells a kernel that skips NaN from a layer that makes it 0.
+
+    The number that a maximum starts from depends on the dtype it computes in, so all of these read alike.
+    """
+    if not values.size:
+        return ""
+    return f", in its place {shown(np.where(values <= np.finfo(np.float16).min, -np.inf, values))}"
 
 
 @layer_property("PA123", traits="infinities_kept", data=("ties",), dtypes=("float32", "float16"))
