@@ -189,6 +189,30 @@ def applicable_variants(
     return tuple(found)
 
 
+def replacements_at(site: PoolingSite, actions: Sequence[str] | None = None) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Name of each action that applies at one site, with the layers to try there, the preferred one first.
+
+    Args:
+        site: A site of any model; where it stands among others plays no part.
+        actions: Names of the actions to consider; None takes all that are listed.
+
+    Raises:
+        InvalidInputError: An unknown action.
+    """
+    _load_actions()
+    chosen = [ACTIONS.get(name) for name in actions] if actions is not None else [a for a in ACTIONS if a.listed]
+    made: list[tuple[str, tuple[Any, ...]]] = []
+    for action in chosen:
+        if action.together or not action.belongs_at(site):
+            continue
+        try:
+            layers = _candidates(_called(action, site, {}), Variant(action.name, action.name, (site.name,)))
+        except RefusedAction:
+            continue
+        made.append((action.name, layers))
+    return tuple(made)
+
+
 def replacements_for(
     wanted: Variant, located: Sequence[LocatedSite]
 ) -> tuple[tuple[LocatedSite, tuple[Any, ...]], ...]:

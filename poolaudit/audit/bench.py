@@ -11,6 +11,7 @@ from poolaudit.audit.judging import judge_part
 from poolaudit.audit.provenance import model_provenance
 from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.events import Listener, StageFinished, StageProgress, StageStarted, silent
+from poolaudit.evidence.geometry import PoolingSite
 from poolaudit.outcomes import Outcome
 from poolaudit.policy import Policy
 from poolaudit.results import AuditResult, Evidence
@@ -26,6 +27,7 @@ def benchmark_model(
     batch: int = 32,
     dtypes: Sequence[str] = ("float32",),
     rounds: int = 20,
+    variants: Sequence[str] | None = None,
     against: AuditResult | None = None,
     trust_model_code: bool = False,
     seed: int = 0,
@@ -33,7 +35,7 @@ def benchmark_model(
     command: str = "benchmark_model(...)",
     listener: Listener = silent,
 ) -> AuditResult:
-    """Forward and gradient speed of every pooling site at its real shape, and of the other kind in its place.
+    """Forward and gradient speed of every pooling site at its real shape, and of variants in its place.
 
     Args:
         model: Whatever `AuditPlan` takes as a model.
@@ -41,10 +43,13 @@ def benchmark_model(
         batch: Items at once.
         dtypes: Of the inputs: float16, bfloat16, float32, float64.
         rounds: Samples of each kind of work, taken in turns.
+        variants: Actions (docs/variants.md) whose layers are timed in the place of each site; None takes all that
+            apply, () none.
         against: An earlier run on this machine, to give ratios to.
 
     Raises:
-        InvalidInputError: No pooling can be run, `against` holds no benchmarks, or a number or dtype is not allowed.
+        InvalidInputError: No pooling can be run, `against` holds no benchmarks, or a number, dtype or variant is not
+            allowed.
     """
     from poolaudit.benchmarks.compare import ratios
     from poolaudit.benchmarks.layers import measure
@@ -54,7 +59,7 @@ def benchmark_model(
     _check(batch, rounds, dtypes, against)
     clock = time.perf_counter()
     loaded = load_model(model, trust_model_code=trust_model_code)
-    cases, missing = site_cases(loaded, input_shape, batch, dtypes)
+    cases, missing = site_cases(loaded, input_shape, batch, dtypes, lambda site: _in_place_of(site, variants))
     if not cases:
         raise InvalidInputError(
             f"{loaded.name} has no pooling that can be run alone" + (f": {missing[0]}" if missing else ""),
@@ -89,6 +94,16 @@ def benchmark_model(
         ratios=ratios(evidence, against.evidence.benchmarks, same_machine=same),
     )
     return replace(result, evidence=Evidence(benchmarks=compared))
+
+
+def _in_place_of(site: PoolingSite, variants: Sequence[str] | None) -> list[tuple[str, tuple[Any, ...]]]:
+    """What the variants put at a site, but for those that pool nothing: there is nothing to time."""
+    import keras
+
+    from poolaudit.ablation.variants import replacements_at
+
+    idle = (keras.layers.Identity, keras.layers.Flatten)
+    return [(name, layers) for name, layers in replacements_at(site, variants) if not isinstance(layers[0], idle)]
 
 
 def _check(batch: int, rounds: int, dtypes: Sequence[str], against: AuditResult | None) -> None:

@@ -14,6 +14,7 @@ from poolaudit.evidence.estimates import Estimate
 
 # Where a call that computes nothing takes more than this share of the time, a bandwidth would be that of the call.
 _MOST_OVERHEAD = 0.2
+AS_SHIPPED = "as shipped"
 _COPY, _NOTHING = "copy of memory", "nothing"
 
 

@@ -1,34 +1,34 @@
-"""The pooling sites of a model as cases: as shipped, and with the other kind in their place."""
+"""The pooling sites of a model as cases: as shipped, and with variants in their place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from poolaudit.benchmarks.layers import Case
+from poolaudit.benchmarks.layers import AS_SHIPPED, Case
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.geometry import GeometryEvidence, PoolingSite
 from poolaudit.subject._trace import trace
 from poolaudit.subject.models import LoadedModel
 from poolaudit.subject.sites import sites_with_owners
 
-_OTHER = {"max": "average", "average": "max", "global_max": "global_average", "global_average": "global_max"}
-_CLASS = {
-    "max": "MaxPooling{}D",
-    "average": "AveragePooling{}D",
-    "global_max": "GlobalMaxPooling{}D",
-    "global_average": "GlobalAveragePooling{}D",
-}
+# Names of variants at a site, each with the layers to try there, the preferred one first.
+Replacements = Callable[[PoolingSite], Sequence[tuple[str, Sequence[Any]]]]
 
 
 def site_cases(
-    loaded: LoadedModel, input_shape: tuple[int, ...] | None, batch: int, dtypes: Sequence[str]
+    loaded: LoadedModel,
+    input_shape: tuple[int, ...] | None,
+    batch: int,
+    dtypes: Sequence[str],
+    replacements: Replacements,
 ) -> tuple[tuple[Case, ...], tuple[str, ...]]:
     """The cases of every site that can be run alone, and why the others cannot.
 
     Args:
         input_shape: Of one item, where the model leaves its sizes open; None takes the model's.
         batch: Items at once.
+        replacements: Gives what may take the place of the layer at a site.
 
     Raises:
         InvalidInputError: The model does not take items of that shape.
@@ -45,7 +45,7 @@ def site_cases(
         else:
             known = tuple(int(size) for size in shape if size is not None)
             for dtype in dtypes:
-                cases += _of_site(site, owner, (batch, *known), dtype)
+                cases += _of_site(site, owner, (batch, *known), dtype, replacements)
     return tuple(cases), tuple(missing)
 
 
@@ -70,27 +70,15 @@ def _sites(loaded: LoadedModel, input_shape: tuple[int, ...] | None) -> tuple[Ge
     return sites_with_owners(loaded, (None, *input_shape), traced)
 
 
-def _of_site(site: PoolingSite, owner: Any, shape: tuple[int, ...], dtype: str) -> Iterator[Case]:
+def _of_site(
+    site: PoolingSite, owner: Any, shape: tuple[int, ...], dtype: str, replacements: Replacements
+) -> Iterator[Case]:
     own = str(getattr(owner, "compute_dtype", dtype))
-    if own == dtype or not hasattr(owner, "get_config"):
-        yield Case(site.name, "as shipped", owner, shape, dtype)
-    else:
-        yield Case(
-            site.name, "as shipped", type(owner).from_config({**owner.get_config(), "dtype": dtype}), shape, dtype
-        )
-    other = _other_kind(site, dtype)
-    if other is not None:
-        yield Case(site.name, _OTHER[site.kind].replace("_", " "), other, shape, dtype)
+    shipped = owner if own == dtype or not hasattr(owner, "get_config") else _in_dtype(owner, dtype)
+    yield Case(site.name, AS_SHIPPED, shipped, shape, dtype)
+    for name, layers in replacements(site):
+        yield Case(site.name, name, _in_dtype(layers[0], dtype), shape, dtype)
 
 
-def _other_kind(site: PoolingSite, dtype: str) -> Any:
-    import keras
-
-    if site.kind not in _OTHER:
-        return None
-    layer = getattr(keras.layers, _CLASS[_OTHER[site.kind]].format(site.rank))
-    if site.kind.startswith("global_"):
-        return layer(data_format=site.data_format, dtype=dtype)
-    if site.window is None:
-        return None
-    return layer(site.window, site.strides, site.padding or "valid", data_format=site.data_format, dtype=dtype)
+def _in_dtype(layer: Any, dtype: str) -> Any:
+    return type(layer).from_config({**layer.get_config(), "dtype": dtype})

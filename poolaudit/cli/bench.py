@@ -34,6 +34,14 @@ def _bench(
         typer.Option("--dtype", help="float16, bfloat16, float32 or float64; may be given again. [default: float32]"),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=6, help="Samples of each measurement, taken in turns.")] = 20,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant",
+            help="Time this variant's layer at each site too, such as blur (docs/variants.md); may be given again; "
+            "none for the model alone. [default: all that apply]",
+        ),
+    ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="result.json of an earlier run on this machine: gives ratios.")
     ] = None,
@@ -62,6 +70,7 @@ def _bench(
             batch=batch,
             dtypes=tuple(dtypes or ("float32",)),
             rounds=rounds,
+            variants=() if variants == ["none"] else variants,
             against=before,
             trust_model_code=trust_model_code,
             seed=seed,

@@ -33,7 +33,7 @@ class LayerBenchmark:
 
     Attributes:
         site: Name of the pooling site, or of the layer where it stands alone.
-        variant: "as shipped", or the kind that was put in its place ("average", "max").
+        variant: "as shipped", or the action of a variant that was put in its place ("average", "blur").
         layer: Class of the layer that ran.
         dtype: Of the input.
         input_shape: With batch.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from poolaudit.benchmarks.layers import Case, prepare
+from poolaudit.benchmarks.layers import AS_SHIPPED, Case, prepare
 from poolaudit.errors import InvalidInputError
 
 
@@ -45,7 +45,7 @@ class PoolingBenchmarks:
         for shape in shapes:
             for dtype in dtypes:
                 made = layer if hasattr(layer, "get_config") and not isinstance(layer, type) else layer(dtype=dtype)
-                case = Case(type(made).__name__, "as shipped", made, tuple(shape), dtype)
+                case = Case(type(made).__name__, AS_SHIPPED, made, tuple(shape), dtype)
                 try:
                     prepared = prepare(case, rng)
                 except Exception as error:

@@ -40,7 +40,25 @@ def small_model() -> Any:
 
 @pytest.fixture(scope="module")
 def result() -> AuditResult:
-    return benchmark_model(small_model(), batch=8, rounds=8)
+    return benchmark_model(small_model(), batch=8, rounds=8, variants=("max", "average", "global_max"))
+
+
+def test_without_a_choice_every_variant_that_applies_is_timed_and_removing_is_none_of_them() -> None:
+    evidence = benchmark_model(small_model(), batch=2, rounds=6).evidence.benchmarks
+    assert evidence is not None
+    found: dict[str, set[str]] = {}
+    for entry in evidence.layers:
+        found.setdefault(entry.site, set()).add(entry.variant)
+    assert {"as shipped", "average", "blur", "polyphase", "gem", "mixed", "subsample"} <= found["halve"]
+    assert {"as shipped", "global_max", "gem"} <= found["whole"]
+    assert not {"removed", "flatten", "max"} & found["halve"] | {"flatten"} & found["whole"]
+    assert not evidence.not_measured
+
+
+def test_the_model_can_be_timed_alone() -> None:
+    evidence = benchmark_model(small_model(), batch=2, rounds=6, variants=()).evidence.benchmarks
+    assert evidence is not None
+    assert {entry.variant for entry in evidence.layers} == {"as shipped"}
 
 
 def test_every_site_is_timed_at_its_real_shape_in_both_kinds(result: AuditResult) -> None:
@@ -53,7 +71,7 @@ def test_every_site_is_timed_at_its_real_shape_in_both_kinds(result: AuditResult
         ("smooth", "as shipped"),
         ("smooth", "max"),
         ("whole", "as shipped"),
-        ("whole", "global max"),
+        ("whole", "global_max"),
     }
     assert found["halve", "average"].input_shape == (8, 64, 64, 8)
     assert found["smooth", "max"].output_shape == found["smooth", "as shipped"].output_shape == (8, 16, 16, 8)
@@ -182,12 +200,12 @@ def test_the_command_writes_compares_and_refuses(tmp_path: Path, capsys: pytest.
     code, text = run(str(tmp_path / "small.keras"), "--batch", "4", "--rounds", "6", "--out", first)
     assert code == 0
     assert "a copy of memory moves" in text
-    against = ["--against", f"{first}/result.json"]
+    against = ["--variant", "average", "--against", f"{first}/result.json"]
     code, text = run(str(tmp_path / "small.keras"), "--batch", "4", "--rounds", "6", "--out", second, *against)
     assert code == 0
     assert "below 1 is faster" in text
     assert "halve, average, float32, 4x64x64x8, gradient: " in text
-    assert len(json.loads((tmp_path / "two" / "result.json").read_text())["evidence"]["benchmarks"]["ratios"]) == 12
+    assert len(json.loads((tmp_path / "two" / "result.json").read_text())["evidence"]["benchmarks"]["ratios"]) == 8
     code, text = run(str(tmp_path / "open.keras"), "--out", first)
     assert code == 2
     assert "give --input-shape" in text
@@ -196,6 +214,8 @@ def test_the_command_writes_compares_and_refuses(tmp_path: Path, capsys: pytest.
     assert run(str(tmp_path / "small.keras"), "--input-shape", "32x32x8", "--out", first)[0] == 2
     assert run(open_model, "--input-shape", "32by32", "--out", first)[0] == 2
     assert run(open_model, "--input-shape", "32x32x1", "--dtype", "float31", "--out", first)[0] == 2
+    code, text = run(open_model, "--input-shape", "32x32x1", "--variant", "blurr", "--out", first)
+    assert (code, "Did you mean 'blur'?" in text) == (2, True)
 
 
 def test_wrong_numbers_are_refused(result: AuditResult) -> None:
