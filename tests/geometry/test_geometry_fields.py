@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -19,6 +20,13 @@ from specimens.geometry_models import layers, sequential
 # before the head. Keras puts the stride of a ResNet v1 block into the first 1x1 convolution of its first unit, TF-Slim
 # into the 3x3 of its last; docs/geometry.md derives why both come to 483.
 PUBLISHED = {"VGG16": (212, 32), "MobileNet": (315, 32), "ResNet50": (483, 32), "InceptionV3": (1311, 32)}
+
+
+@pytest.fixture(autouse=True)
+def _one_network_at_a_time() -> Iterator[None]:
+    """Keras remembers every model; forty of them take 10 GB."""
+    yield
+    keras.backend.clear_session()
 
 
 def last_field(evidence: GeometryEvidence) -> LayerField:
@@ -74,7 +82,6 @@ def test_fields_are_those_of_gradients(name: str) -> None:
         seen = gradient_of_centre(twin_of(model), evidence.last_map, shape)
     finally:
         keras.config.set_floatx(before)
-        keras.backend.clear_session()
     for axis, field in enumerate(last.fields):
         cells = seen.any(axis=1 - axis).nonzero()[0]
         if field.whole:
