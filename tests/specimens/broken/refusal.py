@@ -150,7 +150,7 @@ SPECIMENS = (
         OutputSizeOfZeroAccepted2D,
         "adaptive_max",
         2,
-        "An output size of 0 gives an empty output and no exception.",
+        "An output size of 0 or less gives an empty output and no exception.",
         ("refusal",),
     ),
     LayerSpecimen(
