@@ -21,6 +21,26 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing a finding accuses, by a name that another run would give it: a class, a site, a layer, a leaked item.
+
+    Evidence is what a reader sees of it, and is cut short; subjects are complete, and what results are compared by.
+
+    Attributes:
+        is_shown: False where the charge is open: the evidence leaves room for it.
+        metric: The rate the charge rests on ("recall", "precision", "accuracy"), `hits` of `items`; empty without one.
+        extent: How much is wrong, as an interval; a share that was counted has equal ends. Larger is worse.
+    """
+
+    name: str
+    is_shown: bool = True
+    metric: str = ""
+    hits: int = 0
+    items: int = 0
+    extent: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckDoc:
     """The documentation of a check, read from its docstring.
 
@@ -42,6 +62,7 @@ class Finding:
     Attributes:
         summary: One sentence a manager understands; for outcomes other than PASSED and FAILED, the reason.
         evidence: The numbers behind the summary.
+        subjects: All that is accused, where the check accuses single things; empty where it is about the whole.
         would_change: What would turn the outcome around or decide it; None where the check passed.
     """
 
@@ -56,6 +77,7 @@ class Finding:
     how: str = ""
     do: str = ""
     false_alarm: str = ""
+    subjects: tuple[Subject, ...] = ()
 
     @property
     def is_open(self) -> bool:

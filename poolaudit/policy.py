@@ -121,15 +121,17 @@ def load_policy(path: Path | None, *, folder: Path | None = None) -> Policy:
     return Policy()
 
 
-def read_toml(path: Path, what: str = "Policy file") -> dict[str, Any]:
+def read_toml(path: Path, what: str = "Policy file", limit_bytes: int = _FILE_LIMIT_BYTES) -> dict[str, Any]:
     """The table a small TOML file holds.
 
     Raises:
-        InvalidInputError: The file is missing, unreadable, over 1 MB or not TOML; `what` names it in the message.
+        InvalidInputError: The file is missing, unreadable, over the limit or not TOML; `what` names it in the message.
     """
     try:
-        if path.stat().st_size > _FILE_LIMIT_BYTES:
-            raise InvalidInputError(f"{what} {path.name!r} is larger than 1 MB", "a small TOML file")
+        if path.stat().st_size > limit_bytes:
+            raise InvalidInputError(
+                f"{what} {path.name!r} is larger than {limit_bytes // 1_000_000} MB", "a small TOML file"
+            )
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return values
     except FileNotFoundError:

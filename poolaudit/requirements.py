@@ -93,6 +93,7 @@ def require_release(result: AuditResult) -> None:
     __tracebackhide__ = True
     told = [_told(finding) for finding in result.findings if result.breaks_the_build(finding)]
     told += [f"The stage {s.name} crashed: {s.reason}" for s in result.stages if s.outcome is Outcome.CRASHED]
+    told += list(result.decision.reasons) if result.nothing_was_checked else []
     if told:
         raise AssertionError("\n\n".join([f"{result.title} is {result.verdict}", *told]))
 

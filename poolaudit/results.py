@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from html import escape
 from typing import Literal
 
@@ -13,7 +14,7 @@ from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 from poolaudit.evidence.geometry import GeometryEvidence
 from poolaudit.evidence.leakage import LeakageEvidence
-from poolaudit.findings import Finding
+from poolaudit.findings import Finding, Subject
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
 
@@ -60,36 +61,34 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """An open finding that the team has accepted, up to a day.
+    """An open finding that a baseline accepts, up to a day.
 
     Attributes:
         code: The finding's code.
         outcome: The outcome accepted; a FAILED one covers UNDECIDED as well, nothing else covers another.
         severity: The heaviest severity accepted.
-        labels: Labels of the finding's evidence when it was accepted: what shows beyond them is new.
+        subjects: All that the finding accused when it was accepted: what is beyond them, or worse, is new.
         reason: Why it is accepted.
         expires: The last day on which it is, ISO 8601.
-        has_expired: True where that day was past when the result was judged; then it covers nothing.
+        void_because: Why it covers nothing: the finding has become worse, say; empty where it covers its finding.
     """
 
     code: str
     outcome: Outcome
     severity: Severity
-    labels: tuple[str, ...]
+    subjects: tuple[Subject, ...]
     reason: str
     expires: str
-    has_expired: bool = False
+    void_because: str = ""
 
-    def covers(self, finding: Finding) -> bool:
-        """True where the finding is what was accepted, and no worse."""
-        milder = (Outcome.FAILED, Outcome.UNDECIDED) if self.outcome is Outcome.FAILED else (self.outcome,)
-        return (
-            not self.has_expired
-            and finding.code == self.code
-            and finding.outcome in milder
-            and not (finding.severity.at_least(self.severity) and finding.severity is not self.severity)
-            and {fact.label for fact in finding.evidence} <= set(self.labels)
-        )
+    @property
+    def has_expired(self) -> bool:
+        """True where its last day is past, whenever the result was judged (UTC)."""
+        return self.expires < datetime.now(timezone.utc).date().isoformat()
+
+    @property
+    def stands(self) -> bool:
+        return not self.void_because and not self.has_expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +144,7 @@ class AuditResult:
 
     Attributes:
         accepted: Findings accepted by the baseline the audit was given; they do not change the verdict.
+        notes: What a reader must know first: a verdict in the file that its evidence does not bear out, say.
         scope: "audit", or the one stage that a command of its own ran ("conformance", "geometry", ...).
     """
 
@@ -160,15 +160,21 @@ class AuditResult:
     provenance: Provenance
     scope: Scope = "audit"
     accepted: tuple[Acceptance, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def stages_not_run(self) -> tuple[str, ...]:
         """Names of the stages that did not run, whatever the reason."""
         return tuple(stage.name for stage in self.stages if stage.outcome is Outcome.SKIPPED)
 
+    @property
+    def nothing_was_checked(self) -> bool:
+        """True where there were checks to make and every one was skipped."""
+        return bool(self.findings) and all(finding.outcome is Outcome.SKIPPED for finding in self.findings)
+
     def acceptance_of(self, finding: Finding) -> Acceptance | None:
         """The acceptance that covers the finding; None where it is not accepted or not open."""
-        return next((a for a in self.accepted if finding.is_open and a.covers(finding)), None)
+        return next((a for a in self.accepted if finding.is_open and a.stands and a.code == finding.code), None)
 
     def breaks_the_build(self, finding: Finding) -> bool:
         """True where the finding is open, at or above the policy's fail level, and not accepted."""

@@ -27,6 +27,7 @@ from poolaudit.results import (
     StageResult,
 )
 
+_LONGEST_TITLE = 200
 # Where one part alone was asked about, saying of all the others that they were not measured would bury the answer.
 _CODES: dict[Scope, tuple[str, ...]] = {
     "audit": ("PA",),
@@ -56,7 +57,7 @@ def judge(
     return _judged(
         AuditResult(
             schema_version=SCHEMA_VERSION,
-            title=title,
+            title=short_title(title),
             verdict=Verdict.INCONCLUSIVE,
             decision=Decision((), (), ()),
             findings=(),
@@ -68,6 +69,12 @@ def judge(
             scope=scope,
         )
     )
+
+
+def short_title(title: str) -> str:
+    """The title on one line, at most 200 characters."""
+    line = " ".join(title.split())
+    return line if len(line) <= _LONGEST_TITLE else f"{line[: _LONGEST_TITLE - 1]}…"
 
 
 def judge_part(

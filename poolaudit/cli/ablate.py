@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.printing import say
 from poolaudit.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -119,12 +120,12 @@ def _ablate(
         import_tensorflow()
         result = run_ablation(plan, listener)
     except KeyboardInterrupt:
-        typer.echo(f"Finished trials and epochs are kept in {store}; the same command goes on from there.", err=True)
+        say(f"Finished trials and epochs are kept in {store}; the same command goes on from there.", err=True)
         raise
     finally:
         running.close(listener)
     if result.evidence.ablation is not None and not quiet and not as_json:
-        typer.echo(_table(result.evidence.ablation))
+        say(_table(result.evidence.ablation))
     return running.finish(result, out, as_json=as_json, quiet=quiet)
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from poolaudit.cli import running
+from poolaudit.cli.printing import say
 from poolaudit.errors import InvalidInputError
 
 DEFAULT_BASELINE = Path("poolaudit-baseline.toml")
@@ -29,25 +31,27 @@ def _accept(
 ) -> int:
     from poolaudit.baseline import accept, encode_baseline, load_baseline
     from poolaudit.store.atomic import write_atomically
-    from poolaudit.store.results import load_result
 
     accepted = accept(
-        load_result(result),
+        running.stored_result(result),
         codes=codes or (),
         reason=reason,
         expires=_date(expires),
         before=load_baseline(file) if file.exists() else (),
     )
-    write_atomically(file, encode_baseline(accepted))
-    typer.echo(f"{file}: {len(accepted)} accepted: {', '.join(entry.code for entry in accepted) or 'none'}")
+    write_atomically(file, encode_baseline(accepted), cure="Name a file that can be written with --baseline")
+    say(f"{file}: {len(accepted)} accepted: {', '.join(entry.code for entry in accepted) or 'none'}")
     return 0
 
 
 def _date(text: str) -> datetime.date:
     try:
-        day = datetime.date.fromisoformat(text)
+        # Later Pythons take other forms of ISO 8601 as well, such as 20300131.
+        day = datetime.datetime.strptime(text, "%Y-%m-%d").date()
+        if day.isoformat() != text:
+            raise ValueError
     except ValueError:
-        raise InvalidInputError(f"--expires is {text!r}", "a date such as 2030-01-31") from None
+        raise InvalidInputError(f"--expires is {text!r}", "a date written YYYY-MM-DD, such as 2030-01-31") from None
     if day < datetime.datetime.now(datetime.timezone.utc).date():
         raise InvalidInputError(f"--expires is {text}, which is past", "today or a later day")
     return day

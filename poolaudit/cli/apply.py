@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.printing import say
 from poolaudit.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def _apply(
 
     applied = apply_variant(loaded, variant, out, control=control, seed=seed)
     if as_json:
-        typer.echo(json.dumps(asdict(applied), indent=1))
+        say(json.dumps(asdict(applied), indent=1))
     elif not quiet:
-        typer.echo(_told(applied, out))
+        say(_told(applied, out))
     return 0
 
 
@@ -72,11 +73,11 @@ def _list(loaded: LoadedModel) -> None:
     found = applicable_variants(loaded.keras_model) if loaded.keras_model is not None else ()
     for entry in found:
         if isinstance(entry, NotApplicable):
-            typer.echo(f"-  {entry.name}: {entry.reason}")
+            say(f"-  {entry.name}: {entry.reason}")
         else:
-            typer.echo(f"   {entry.name}")
+            say(f"   {entry.name}")
     if not found:
-        typer.echo("No pooling layer was found that could be changed.")
+        say("No pooling layer was found that could be changed.")
 
 
 def _told(applied: AppliedVariant, out: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.printing import say
 from poolaudit.errors import InvalidInputError
 
 DEFAULT_STAGE_STORE = Path("poolaudit-stages")
@@ -106,7 +107,7 @@ def _audit(
         result = running.run(plan, quiet=quiet)
     except AuditInterruptedError as stopped:
         running.finish(stopped.result, out, as_json=as_json, quiet=quiet, baseline=baseline)
-        typer.echo(
+        say(
             "The report holds the stages that were done. Trials of the ablation are kept in "
             f"{plan.trial_store}; the same command goes on from there.",
             err=True,

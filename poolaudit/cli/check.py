@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.printing import say
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.results import Evidence
 
@@ -99,8 +100,8 @@ def _check(
     judged = running.with_baseline(judged, baseline)
     report = running.write_result(judged, out)
     if not quiet and not to_standard_output:
-        typer.echo(_told(result))
-        typer.echo(f"\n{judged.verdict.value.replace('_', ' ')}. Report: {report}")
+        say(_told(result))
+        say(f"\n{judged.verdict.value.replace('_', ' ')}. Report: {report}")
     return running.exit_code(judged)
 
 
@@ -179,17 +180,17 @@ def _replay(file: Path) -> int:
 
     scripts = scripts_of(file)
     if not scripts:
-        typer.echo(f"{file.name} holds no counterexample: there is nothing to run again.")
+        say(f"{file.name} holds no counterexample: there is nothing to run again.")
     for number, script in enumerate(scripts, 1):
-        typer.echo(f"counterexample {number} of {len(scripts)} ...", err=True)
-        typer.echo(f"{script.partition(chr(10))[0]}\n{replay({'snippet': script})}\n")
+        say(f"counterexample {number} of {len(scripts)} ...", err=True)
+        say(f"{script.partition(chr(10))[0]}\n{replay({'snippet': script})}\n")
     return 0
 
 
 def _write_json(result: ConformanceResult, file: Path | None) -> None:
     text = json.dumps([_plain(entry) for entry in result.results], indent=1, allow_nan=False) + "\n"
     if file is None:
-        typer.echo(text, nl=False)
+        say(text, newline=False)
         return
     from poolaudit.store.atomic import write_atomically
 

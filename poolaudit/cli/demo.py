@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.printing import say
 from poolaudit.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ def _demo(
         result = running.run(plan, quiet=quiet)
         reports.append(running.write_result(result, folder))
         if not quiet:
-            typer.echo(running.summary(result) + "\n")
+            say(running.summary(result) + "\n")
     if not quiet:
-        typer.echo("Reports, to open in a browser:\n" + "\n".join(f"  {report}" for report in reports))
+        say("Reports, to open in a browser:\n" + "\n".join(f"  {report}" for report in reports))
     return 0
 
 
@@ -184,4 +185,4 @@ def _save(path: Path, case: _Case) -> None:
 
 def _say(text: str, quiet: bool) -> None:
     if not quiet:
-        typer.echo(text, err=True)
+        say(text, err=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from poolaudit.cli import running
+from poolaudit.cli.printing import say
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +28,8 @@ def _diff(
     from poolaudit.report.html import render_comparison_html
     from poolaudit.report.markdown import render_comparison_markdown
     from poolaudit.store.atomic import make_output_folder, write_together
-    from poolaudit.store.results import load_result
 
-    comparison = compare(load_result(old), running.with_baseline(load_result(new), baseline))
+    comparison = compare(running.stored_result(old), running.with_baseline(running.stored_result(new), baseline))
     markdown = render_comparison_markdown(comparison)
     if out is not None:
         make_output_folder(out)
@@ -40,7 +40,7 @@ def _diff(
             }
         )
     if not quiet:
-        typer.echo(markdown)
+        say(markdown)
         if out is not None:
-            typer.echo(f"Comparison: {out / 'diff.html'}")
+            say(f"Comparison: {out / 'diff.html'}")
     return int(comparison.breaks_the_build)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from poolaudit.cli.printing import say
+
 if TYPE_CHECKING:
     from poolaudit.findings import CheckDoc
 
@@ -28,7 +30,7 @@ def _explain(
     detectors = all_detectors()
     if code is None:
         docs = sorted((*(detector.doc for detector in detectors), *property_docs()), key=lambda doc: doc.code)
-        typer.echo(
+        say(
             json.dumps([asdict(doc) for doc in docs], indent=1)
             if as_json
             else "\n".join(f"{doc.code}  {doc.title}" for doc in docs)
@@ -42,7 +44,7 @@ def _explain(
         f"severity: {detectors.get(wanted).severity}" if wanted in detectors else "a property of layers, see PA100"
     )
     if as_json:
-        typer.echo(json.dumps(asdict(doc), indent=1))
+        say(json.dumps(asdict(doc), indent=1))
         return 0
     sections = (
         ("Why it matters", doc.why),
@@ -50,9 +52,9 @@ def _explain(
         ("What to do", doc.do),
         ("When it is a false alarm", doc.false_alarm),
     )
-    typer.echo(f"{doc.code}  {doc.title}  ({severity})")
+    say(f"{doc.code}  {doc.title}  ({severity})")
     for heading, text in sections:
-        typer.echo(f"\n{heading}\n{textwrap.fill(text, 96, initial_indent='  ', subsequent_indent='  ')}")
+        say(f"\n{heading}\n{textwrap.fill(text, 96, initial_indent='  ', subsequent_indent='  ')}")
     return 0
 
 

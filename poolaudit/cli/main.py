@@ -8,6 +8,7 @@ import traceback
 
 import typer
 
+from poolaudit.cli.printing import say
 from poolaudit.errors import PoolauditError
 from poolaudit.version import __version__
 
@@ -16,7 +17,8 @@ EXIT_FINDINGS, EXIT_BAD_INPUT, EXIT_CRASHED, EXIT_INTERRUPTED = 1, 2, 3, 130
 app = typer.Typer(
     name="poolaudit",
     help="Audit a Keras classifier with pooling layers before its release.",
-    epilog="Exit codes: 0 nothing found, 1 findings, 2 bad usage or input, 3 poolaudit crashed, 130 interrupted.",
+    epilog="Exit codes: 0 nothing found, 1 findings or nothing could be checked, 2 bad usage or input, "
+    "3 poolaudit crashed, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,7 +28,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"poolaudit {__version__}")
+        say(f"poolaudit {__version__}")
         raise typer.Exit
 
 
@@ -88,20 +90,20 @@ def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, standalone_mode=False)
     except PoolauditError as error:
-        typer.echo(f"poolaudit: {error}", err=True)
+        say(f"poolaudit: {error}", err=True)
         return EXIT_BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("poolaudit: interrupted", err=True)
+        say("poolaudit: interrupted", err=True)
         return EXIT_INTERRUPTED
     except Exception as error:
         if isinstance(getattr(error, "exit_code", None), int) and hasattr(error, "format_message"):
             return _usage_error(error)
         traceback.print_exc()
-        typer.echo("poolaudit: this is a defect of poolaudit, not of your model; please report it", err=True)
+        say("poolaudit: this is a defect of poolaudit, not of your model; please report it", err=True)
         return EXIT_CRASHED
     if code == EXIT_INTERRUPTED:
         # Typer turns an interrupt into this code and says nothing.
-        typer.echo("poolaudit: interrupted", err=True)
+        say("poolaudit: interrupted", err=True)
     return code if isinstance(code, int) else 0
 
 
@@ -109,6 +111,6 @@ def _usage_error(error: Exception) -> int:
     """Click's own complaint about the command line, with the usage line it knows."""
     context = getattr(error, "ctx", None)
     if context is not None:
-        typer.echo(context.get_usage(), err=True)
-    typer.echo(f"poolaudit: {error.format_message()}", err=True)  # type: ignore[attr-defined]
+        say(context.get_usage(), err=True)
+    say(f"poolaudit: {error.format_message()}", err=True)  # type: ignore[attr-defined]
     return EXIT_BAD_INPUT

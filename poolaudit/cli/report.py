@@ -33,9 +33,8 @@ def _report(
 
     from poolaudit.audit import judge_again
     from poolaudit.store.atomic import make_output_folder
-    from poolaudit.store.results import load_result
 
-    stored = load_result(result)
+    stored = running.stored_result(result)
     chosen = stored.policy if policy is None else running.chosen_policy(policy, None)
     if fail_level is not None:
         chosen = replace(chosen, fail_level=running.chosen_policy(policy, fail_level).fail_level)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poolaudit.baseline import apply_baseline
+from poolaudit.cli.printing import printable, say
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.events import Event, Listener, StageFinished, StageNews, StageProgress, StageStarted, silent
@@ -80,6 +81,18 @@ def with_baseline(result: AuditResult, file: Path | None) -> AuditResult:
     return result if file is None else apply_baseline(result, file)
 
 
+def stored_result(path: Path) -> AuditResult:
+    """A stored result, checked and judged again: what its file says of verdict and findings is not believed.
+
+    Raises:
+        InvalidInputError: The file is missing, is no result, or contradicts itself.
+    """
+    from poolaudit.audit import judge_stored
+    from poolaudit.store.results import load_result
+
+    return judge_stored(load_result(path), path.name)
+
+
 def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
     """Runs the plan with progress on the screen, which is taken off again whatever happens."""
     from poolaudit.audit import run_audit
@@ -108,8 +121,8 @@ def finish(
     if as_json:
         print_json(result)
     elif not quiet:
-        typer.echo((told or summary)(result))
-        typer.echo(f"\nReport: {report}\nResult: {out / 'result.json'}")
+        say((told or summary)(result))
+        say(f"\nReport: {report}\nResult: {out / 'result.json'}")
     return exit_code(result)
 
 
@@ -121,7 +134,7 @@ def print_json(result: AuditResult) -> None:
 
 
 def exit_code(result: AuditResult) -> int:
-    """1 where an open finding is at or above the policy's fail level or a stage crashed, else 0."""
+    """1 where an open finding is at or above the fail level, a stage crashed or nothing could be checked, else 0."""
     return int(fails_release(result))
 
 
@@ -133,6 +146,8 @@ def step_listener(listener: Listener) -> Callable[[int, int, str], None]:
 
 def summary(result: AuditResult) -> str:
     """The verdict, what decided it, and the checks, as a few lines of plain text."""
+    from poolaudit.report.machine import void_acceptances
+
     symbols = {
         Outcome.PASSED: "ok  ",
         Outcome.FAILED: "FAIL",
@@ -143,6 +158,7 @@ def summary(result: AuditResult) -> str:
     lines = ["", f"{result.verdict.value.replace('_', ' ')}: {result.title}", ""]
     if result.verdict is Verdict.READY and result.stages_not_run:
         lines[1] += f" (as far as it was looked at; not run: {', '.join(result.stages_not_run)})"
+    lines += [f"  Note: {note}" for note in (*result.notes, *void_acceptances(result))]
     lines += [f"  {number}. {reason}" for number, reason in enumerate(result.decision.reasons[:3], start=1)]
     more = len(result.decision.reasons) - 3
     lines += [f"     and {more} more, in the report"] if more > 0 else []
@@ -155,7 +171,6 @@ def summary(result: AuditResult) -> str:
         lines.append(f"  {symbols[f.outcome]}  {f.code}  {f.severity.value:<8}  {f.title}{note}")
     skipped = [f.code for f in result.findings if f.outcome is Outcome.SKIPPED]
     lines += [f"  {symbols[Outcome.SKIPPED]}  skipped: {', '.join(skipped)}"] if skipped else []
-    lines += [f"  The acceptance of {a.code} expired on {a.expires}." for a in result.accepted if a.has_expired]
     if result.not_assessed:
         lines += ["", f"Not assessed ({len(result.not_assessed)})"]
         lines += [f"  {item.what}: {item.reason}" for item in result.not_assessed[:8]]
@@ -201,9 +216,9 @@ class _Bar:
                 self._task, description=f"{event.stage} ({event.position} of {event.total})", what="", completed=0
             )
         elif isinstance(event, StageProgress):
-            self._progress.update(self._task, completed=event.done, total=event.total, what=event.what)
+            self._progress.update(self._task, completed=event.done, total=event.total, what=printable(event.what))
         elif isinstance(event, StageNews):
-            self._progress.console.print(event.text, markup=False, highlight=False)
+            self._progress.console.print(printable(event.text), markup=False, highlight=False)
 
     def stop(self) -> None:
         self._progress.stop()
@@ -218,19 +233,19 @@ class _Lines:
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageProgress) and time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()
-            typer.echo(f"  {event.done} of {event.total}  {event.what}", err=True)
+            say(f"  {event.done} of {event.total}  {event.what}", err=True)
         _lines(event)
 
 
 def _lines(event: Event) -> None:
     if isinstance(event, StageStarted):
-        typer.echo(f"{event.stage} ({event.position} of {event.total}) ...", err=True)
+        say(f"{event.stage} ({event.position} of {event.total}) ...", err=True)
     elif isinstance(event, StageNews):
-        typer.echo(event.text, err=True)
+        say(event.text, err=True)
     elif isinstance(event, StageFinished):
         reason = f": {event.reason}" if event.reason else ""
         how = "done" if event.outcome is Outcome.PASSED else event.outcome.value.lower()
-        typer.echo(f"{event.stage} {how} in {event.duration_seconds:.1f} s{reason}", err=True)
+        say(f"{event.stage} {how} in {event.duration_seconds:.1f} s{reason}", err=True)
 
 
 def _without_folder(word: str) -> str:

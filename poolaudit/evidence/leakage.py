@@ -282,6 +282,7 @@ class LeakageEvidence:
         groups_reason: Why groups were not assessed.
         times: None where there are no times; then `times_reason` says why.
         low_information_items: Test items too plain to be matched other than exactly.
+        leaked_contents: What the leaked test items hold, each as 16 hexadecimal digits that agree where content does.
         false_match_rate: Share of test items that are expected to match an item that is no original of theirs; None
             where nothing was compared.
     """
@@ -312,3 +313,4 @@ class LeakageEvidence:
     low_information_items: int
     not_assessed: tuple[NotAssessed, ...] = ()
     false_match_rate: float | None = None
+    leaked_contents: tuple[str, ...] = ()

@@ -142,9 +142,14 @@ def find_in_splits(
         impact=no_impact("there is no model; `poolaudit audit MODEL --train DATA --test DATA` measures it"),
         clean_split=division.summary,
         low_information_items=leak.plain,
+        leaked_contents=_contents(items["test"].rows, keys["test"], leak.copies),
         not_assessed=_not_assessed(compared, own, sample),
     )
     return Found(evidence, leak.copies, leak.links, division)
+
+
+def _contents(rows: Array, keys: list[bytes], leaked: Array) -> tuple[str, ...]:
+    return tuple(sorted({key.hex()[:16] for row, key in zip(rows.tolist(), keys, strict=True) if leaked[row]}))
 
 
 def _read(splits: Mapping[str, DataSplit], sample: int | None, seed: int) -> dict[str, Items]:

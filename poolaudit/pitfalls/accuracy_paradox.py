@@ -8,7 +8,15 @@ from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.low_rates import missed_in_words, more_classes, not_evaluated
-from poolaudit.pitfalls.rates import further_items, judge_rates, judged_classes, rate_facts, recalls
+from poolaudit.pitfalls.rates import (
+    accuracy_of,
+    accused,
+    further_items,
+    judge_rates,
+    judged_classes,
+    rate_facts,
+    recalls,
+)
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
@@ -52,6 +60,7 @@ def good_accuracy_hides_no_missed_class(evidence: Evidence, policy: Policy) -> J
             f"{worst.class_name!r} is {_share(worst.estimate.n, evaluation.n)} of the items.{others}",
             facts + rate_facts("Recall", judged.below),
             f"Recall of {worst.class_name!r} at or above {percent(policy.good_recall)} with its whole interval.",
+            subjects=accused("recall", judged.below, judged.open),
         )
     if judged.open:
         first = min(judged.open, key=lambda r: -1.0 if r.estimate.value is None else r.estimate.value)
@@ -65,6 +74,7 @@ def good_accuracy_hides_no_missed_class(evidence: Evidence, policy: Policy) -> J
             if more is not None
             else f"More test items of {first.class_name!r}.",
             Severity.MAJOR,
+            accused("recall", (), judged.open),
         )
     unnamed = _missed_beside_the_majority(evaluation, policy)
     if unnamed is not None:
@@ -75,6 +85,7 @@ def good_accuracy_hides_no_missed_class(evidence: Evidence, policy: Policy) -> J
             (*facts, Fact(f"Recall of {unnamed.name!r}", with_interval(unnamed.recall))),
             f"An audit with `--positive` naming the class that must be found; `--positive {unnamed.name}`, perhaps.",
             Severity.MAJOR,
+            accused("recall", (), recalls([unnamed])),
         )
     return Judgement(
         Outcome.PASSED,
@@ -135,6 +146,7 @@ def accuracy_beats_the_most_frequent_class(evidence: Evidence, policy: Policy) -
             f"({p_value(test.p_value)}).",
             facts,
             change,
+            subjects=(accuracy_of(evaluation, is_shown=False),),
         )
     missed = judge_rates(recalls(judged_classes(evaluation)), policy.bad_recall).below
     return Judgement(
@@ -144,6 +156,7 @@ def accuracy_beats_the_most_frequent_class(evidence: Evidence, policy: Policy) -
         facts,
         change,
         Severity.CRITICAL if missed else None,
+        (accuracy_of(evaluation),),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolaudit.evidence.geometry import GeometryEvidence, InputCoverage
 from poolaudit.evidence.wording import percent
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
@@ -49,6 +49,7 @@ def every_input_cell_counts(evidence: Evidence, policy: Policy) -> Judgement:
             "overwritten; one of the two is wrong.",
             facts,
             "A report of this model to the authors of poolaudit.",
+            subjects=_subjects(guilty, is_shown=False),
         )
     serious = any(_is_serious(entry) for entry in guilty)
     return Judgement(
@@ -57,6 +58,7 @@ def every_input_cell_counts(evidence: Evidence, policy: Policy) -> Judgement:
         facts,
         "A model in which windows and strides leave no cell out.",
         None if serious else Severity.MINOR,
+        _subjects(guilty),
     )
 
 
@@ -67,6 +69,11 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
         proof = worst.answers
         assert proof is not None
         serious = proof.silent / worst.cells >= _SERIOUS_SHARE
+        subjects = tuple(
+            Subject(entry.name, is_shown=False, extent=_counted(entry.answers.silent / entry.cells))
+            for entry in silent
+            if entry.answers is not None
+        )
         if proof.silent == worst.cells:
             return Judgement(
                 Outcome.UNDECIDED,
@@ -74,6 +81,7 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
                 "a gradient, and overwriting all of them changed nothing: the output may answer to nothing.",
                 facts,
                 "A look at what stands between this input and the output: weights of 0, dead units, a saturated head.",
+                subjects=subjects,
             )
         return Judgement(
             Outcome.UNDECIDED,
@@ -83,6 +91,7 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
             facts,
             "A look at what stands between these cells and the output: a constant mask, weights of 0, dead units.",
             None if serious else Severity.MINOR,
+            subjects,
         )
     untried = [entry for entry in geometry.coverage if _untried_share(entry) >= _SERIOUS_SHARE]
     doubt = next((entry.doubt for entry in geometry.coverage if entry.doubt), None)
@@ -94,6 +103,7 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
             facts,
             "Test items on which more of the cells matter (`poolaudit audit`).",
             Severity.MINOR,
+            tuple(Subject(entry.name, is_shown=False) for entry in untried),
         )
     if doubt is None:
         asked = all(entry.answers is not None for entry in geometry.coverage)
@@ -117,7 +127,17 @@ def _none_blind(geometry: GeometryEvidence, facts: tuple[Fact, ...]) -> Judgemen
         facts,
         "A model whose operations can be followed, or a look at this part by hand.",
         Severity.MINOR,
+        tuple(Subject(entry.name, is_shown=False) for entry in geometry.coverage if entry.doubt),
     )
+
+
+def _subjects(entries: list[InputCoverage], *, is_shown: bool = True) -> tuple[Subject, ...]:
+    blind = [Subject(e.name, is_shown, extent=_counted(e.blind_share)) for e in entries if e.blind]
+    return (*blind, *(Subject(f"channel {c} of {e.name}", is_shown) for e in entries for c in e.blind_channels))
+
+
+def _counted(share: float) -> tuple[float, float]:
+    return share, share
 
 
 def _untried_share(entry: InputCoverage) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from poolaudit.evidence.evaluation import EvaluationEvidence
 from poolaudit.evidence.wording import percent, with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.low_rates import not_evaluated
@@ -78,6 +78,7 @@ def classes_are_in_the_models_order(evidence: Evidence, policy: Policy) -> Judge
         facts,
         "The same audit with the classes in the model's order.",
         None if enough else Severity.MAJOR,
+        tuple(Subject(f"{predicted!r} for {truth!r}", enough) for predicted, truth in moved),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import poolaudit.pitfalls
-from poolaudit.findings import CheckDoc, Fact, Finding, document_check
+from poolaudit.findings import CheckDoc, Fact, Finding, Subject, document_check
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.policy import Policy
 from poolaudit.registry import Registry
@@ -21,6 +21,7 @@ class Judgement:
 
     Attributes:
         severity: None stands for the detector's own severity.
+        subjects: All that an open judgement accuses, uncut.
     """
 
     outcome: Outcome
@@ -28,6 +29,7 @@ class Judgement:
     evidence: tuple[Fact, ...] = ()
     would_change: str | None = None
     severity: Severity | None = None
+    subjects: tuple[Subject, ...] = ()
 
 
 Judge = Callable[[Evidence, Policy], Judgement]
@@ -61,6 +63,7 @@ class Detector:
             how=self.doc.how,
             do=self.doc.do,
             false_alarm=self.doc.false_alarm,
+            subjects=tuple(sorted(judgement.subjects, key=lambda subject: subject.name)),
         )
 
 

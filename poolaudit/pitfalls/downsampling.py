@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from poolaudit.evidence.geometry import GeometryEvidence, LayerField
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.pooling_lints import convolutions, is_transposed
@@ -42,6 +42,7 @@ def convolutions_still_see_more(evidence: Evidence, policy: Policy) -> Judgement
         f"{idle[0].name!r} on; they may be unproductive.",
         facts,
         "Larger inputs, or fewer layers behind this point.",
+        subjects=tuple(Subject(layer.name) for layer in idle),
     )
 
 
@@ -67,6 +68,7 @@ def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -
     if not geometry.bottleneck:
         return Judgement(Outcome.SKIPPED, "The model has no map with a step along the input's axes.")
     step, size = round(max(geometry.bottleneck), 2), geometry.feature_size
+    subjects = (Subject("coarsest map", step > size, extent=(step / size, step / size)),)
     facts = (
         Fact("Smallest feature", f"{size:g} cells, {geometry.feature_size_source}"),
         Fact("Coarsest map on every way", f"one cell for every {step:g} input cells{_first_at(geometry, step)}"),
@@ -78,6 +80,7 @@ def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -
             f"{_first_at(geometry, step)}, and the smallest feature that matters spans {size:g}.",
             facts,
             f"A total downsampling of at most {max(1, math.floor(size))} on some way to the output.",
+            subjects=subjects,
         )
     if geometry.bottleneck_doubt is not None:
         return Judgement(
@@ -86,6 +89,7 @@ def smallest_feature_survives_downsampling(evidence: Evidence, policy: Policy) -
             f"could not be followed and may be coarser: {geometry.bottleneck_doubt}.",
             facts,
             "A model whose operations can be followed, or a look at this part by hand.",
+            subjects=subjects,
         )
     return Judgement(
         Outcome.PASSED,
@@ -142,6 +146,7 @@ def downsampling_is_low_passed(evidence: Evidence, policy: Policy) -> Judgement:
             for layer in aliasing[:_FACTS_SHOWN]
         ),
         "Blurred downsampling, where shift consistency is measured to be low.",
+        subjects=tuple(Subject(layer.name) for layer in aliasing),
     )
 
 

@@ -9,7 +9,7 @@ from scipy import special
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, TrialRow
 from poolaudit.evidence.wording import percent
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, not_retrained
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -56,6 +56,7 @@ def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
         facts,
         "Trainings that learn with every seed.",
         severity,
+        tuple(Subject(arm.name, extent=(_lost(arm) / max(arm.trained, 1),) * 2) for arm in lost),
     )
 
 
@@ -82,6 +83,7 @@ def every_variant_changes_the_model(evidence: Evidence, policy: Policy) -> Judge
             + ".",
             tuple(Fact(arm.name, arm.unavailable) for arm in same),
             "Variants that change what the model computes.",
+            subjects=tuple(Subject(arm.name) for arm in same),
         )
     built = [arm for arm in ablation.variants if not arm.unavailable]
     if not built:
@@ -118,6 +120,7 @@ def the_comparison_could_show_what_matters(evidence: Evidence, policy: Policy) -
         f"{len(weak)} of {len(compared)} comparisons are undecided; {policy.smallest_effect:g} is what matters{told}.",
         tuple(Fact(arm.name, _undecided(arm)) for arm in weak),
         "The seeds or test items named in the evidence.",
+        subjects=tuple(Subject(arm.name) for arm in weak),
     )
 
 
@@ -195,6 +198,7 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
             f"({percent(shipped)}): the trials were trained otherwise, and what they show may not hold for it.",
             facts,
             "Trials trained as the shipped model was.",
+            subjects=(Subject("trials below the shipped model"),),
         )
     if shipped < mean - reach - policy.smallest_effect:
         return Judgement(
@@ -203,6 +207,7 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
             f"anew on these data ({percent(mean)}): it was trained otherwise, or is fed otherwise.",
             facts,
             "A shipped model that ranks as its retrained baseline does.",
+            subjects=(Subject("shipped model below its trials"),),
         )
     return Judgement(Outcome.PASSED, "The retrained baseline ranks as the shipped model does.", facts)
 

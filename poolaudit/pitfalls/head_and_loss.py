@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
@@ -32,5 +32,6 @@ def head_and_loss_agree(evidence: Evidence, policy: Policy) -> Judgement:
             facts,
             "A model whose head and loss agree.",
             Severity.MINOR if evaluation.decides_where_known else None,
+            (Subject(evaluation.head_problem),),
         )
     return Judgement(Outcome.PASSED, "Nothing the model carries contradicts how its outputs were read.", facts)

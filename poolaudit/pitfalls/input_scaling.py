@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolaudit.evidence.evaluation import ScalingTrial
 from poolaudit.evidence.wording import percent
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.class_order import order_is_wrong
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -69,6 +69,7 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
             f"{best.only_given_correct:,} the other way round. All metrics of this audit describe wrongly scaled data.",
             facts,
             f"The same audit on {best.transform}.",
+            subjects=tuple(Subject(trial.transform) for trial in better),
         )
     ahead = [trial for trial in others if _gain(trial, given, scaling.n) > _GAIN_THAT_MATTERS]
     if ahead:
@@ -79,6 +80,7 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
             f"{percent(given.balanced_accuracy)}; {scaling.n:,} items cannot tell this from luck.",
             facts,
             "More test items, or a look at how the training data were scaled.",
+            subjects=tuple(Subject(trial.transform, is_shown=False) for trial in ahead),
         )
     return Judgement(
         Outcome.PASSED,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from poolaudit.evidence.conformance import PropertyResult
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
@@ -46,6 +46,7 @@ def pooling_layers_are_correct(evidence: Evidence, policy: Policy) -> Judgement:
             f"{first.property!r}.",
             _facts(failed),
             "A layer for which no counterexample is found.",
+            subjects=(*_subjects(failed), *_subjects(crashed + open_ones, is_shown=False)),
         )
     if crashed or open_ones:
         first = (crashed + open_ones)[0]
@@ -56,6 +57,7 @@ def pooling_layers_are_correct(evidence: Evidence, policy: Policy) -> Judgement:
             _facts(crashed + open_ones),
             "A run in which these checks finish.",
             Severity.MAJOR,
+            _subjects(crashed + open_ones, is_shown=False),
         )
     if not passed:
         return Judgement(Outcome.SKIPPED, "No property could be tried on any pooling layer of this model.")
@@ -89,6 +91,7 @@ def framework_defects_spare_the_layers(evidence: Evidence, policy: Policy) -> Ju
         f"{len(entries)} known divergences of the framework show in these layers.",
         _facts(known),
         "A release of the framework without these defects.",
+        subjects=_subjects(known),
     )
 
 
@@ -100,10 +103,19 @@ def _layers(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} layers"
 
 
+def where_of(result: PropertyResult) -> str:
+    """Which property of which layer, in which mode and dtype."""
+    return f"{result.property} of {result.layer} ({result.mode}, {result.dtype})"
+
+
+def _subjects(results: Sequence[PropertyResult], *, is_shown: bool = True) -> tuple[Subject, ...]:
+    return tuple(Subject(name, is_shown) for name in dict.fromkeys(map(where_of, results)))
+
+
 def _facts(results: Sequence[PropertyResult]) -> tuple[Fact, ...]:
     facts = []
     for result in results[:_FACTS_SHOWN]:
-        where = f"{result.property} of {result.layer} ({result.mode}, {result.dtype})"
+        where = where_of(result)
         if result.counterexample is not None:
             case = result.counterexample
             what = f"{case.configuration}: observed {case.observed}; expected {case.expected}"

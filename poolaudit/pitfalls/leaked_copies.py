@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.leakage import LeakageEvidence, MetricWithoutLeak
 from poolaudit.evidence.wording import p_value, percent, with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.pitfalls.detector import Judgement, detect, detector
 from poolaudit.pitfalls.verdict import decide
@@ -18,6 +18,7 @@ from poolaudit.statistics.binomial import probability_at_least
 _LARGE_SHARE = 0.01
 _SEEN_ENOUGH = 0.8
 _PAIRS_NAMED = 5
+_CONTENTS_NAMED = 2_000
 # So many matches or more are this likely where none is a copy.
 _BY_CHANCE = 0.01
 # Verdicts that hold a release back, the worse one last.
@@ -66,6 +67,7 @@ def no_test_item_is_a_copy_of_a_training_item(evidence: Evidence, policy: Policy
                 (*facts, *named),
                 "A look at the pairs in the report.",
                 Severity.MINOR,
+                _subjects(leak, share, is_shown=False),
             )
         return Judgement(
             Outcome.FAILED,
@@ -74,6 +76,7 @@ def no_test_item_is_a_copy_of_a_training_item(evidence: Evidence, policy: Policy
             (*facts, *named),
             "A test split without these items.",
             severity,
+            _subjects(leak, share),
         )
     if not any(c.near_assessed for c in leak.comparisons if (c.first, c.second) == ("test", "train")):
         return Judgement(
@@ -82,6 +85,7 @@ def no_test_item_is_a_copy_of_a_training_item(evidence: Evidence, policy: Policy
             facts,
             "At least two training items.",
             Severity.MINOR,
+            (Subject("changed copies", is_shown=False),),
         )
     blind = [s for s in leak.sensitivity if (s.found.high or 0.0) < _SEEN_ENOUGH]
     unseen = f"; {len(blind)} kinds of change could hide one here" if blind else ""
@@ -134,6 +138,7 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             f"the {leak.test_items_leaked:,} leaked ones: the demand of {percent(bar)} is met only with the leak.",
             facts,
             f"{_name(worst)} at or above {percent(bar)} on clean items.",
+            subjects=tuple(Subject(_name(m)) for m, _ in lost),
         )
     if without.is_worse:
         return Judgement(
@@ -142,6 +147,7 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             f"{_word(without.clean)} without the {leak.test_items_leaked:,} leaked ones.",
             facts,
             "The same verdict on clean items.",
+            subjects=(Subject(f"verdict {_word(without.clean)}"),),
         )
     moved = [m for m, _ in watched if m.p_value is not None and m.p_value < 0.05 / max(len(watched), 1)]
     unclear = [m for m, bar in watched if _meets(m.all, bar) and not _meets(m.clean, bar)]
@@ -153,6 +159,7 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             facts,
             "More clean test items.",
             Severity.MAJOR,
+            tuple(Subject(_name(m), is_shown=False) for m in unclear),
         )
     if without.is_open:
         return Judgement(
@@ -231,6 +238,13 @@ def _ranking_facts(leak: LeakageEvidence) -> tuple[Fact, ...]:
     if ranking.not_ranked:
         facts.append(Fact("Ranking of the trained variants", ranking.not_ranked))
     return tuple(facts)
+
+
+def _subjects(leak: LeakageEvidence, share: float, *, is_shown: bool = True) -> tuple[Subject, ...]:
+    """The leaked items by their content; of very many, the share alone."""
+    contents = leak.leaked_contents if len(leak.leaked_contents) <= _CONTENTS_NAMED else ()
+    named = (Subject(f"item {content}", is_shown) for content in contents)
+    return (Subject("leaked share", is_shown, extent=(share, share)), *named)
 
 
 def _facts(leak: LeakageEvidence) -> tuple[Fact, ...]:

@@ -7,7 +7,7 @@ from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.low_rates import not_evaluated
-from poolaudit.pitfalls.rates import Rate, further_items
+from poolaudit.pitfalls.rates import Rate, accuracy_of, further_items
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
@@ -46,6 +46,7 @@ def accuracy_meets_the_bar(evidence: Evidence, policy: Policy) -> Judgement:
             facts,
             bar,
             Severity.CRITICAL,
+            (accuracy_of(evaluation),),
         )
     if accuracy.high <= policy.good_accuracy:
         return Judgement(
@@ -53,6 +54,7 @@ def accuracy_meets_the_bar(evidence: Evidence, policy: Policy) -> Judgement:
             f"Accuracy is {percent(accuracy.value)}, not above {percent(policy.good_accuracy)}.",
             facts,
             bar,
+            subjects=(accuracy_of(evaluation),),
         )
     right = sum(row[index] for index, row in enumerate(evaluation.confusion))
     more = further_items(Rate("all", accuracy, right), policy.good_accuracy)
@@ -62,6 +64,7 @@ def accuracy_meets_the_bar(evidence: Evidence, policy: Policy) -> Judgement:
         f"{percent(accuracy.low)} to {percent(accuracy.high)}; the bar is {percent(policy.good_accuracy)}.",
         facts,
         f"About {more:,} further test items would decide." if more is not None else bar,
+        subjects=(accuracy_of(evaluation, is_shown=False),),
     )
 
 

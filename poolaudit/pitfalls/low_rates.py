@@ -11,6 +11,7 @@ from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.rates import (
     Rate,
     RateJudgement,
+    accused,
     further_items,
     judge_rates,
     judged_classes,
@@ -79,6 +80,7 @@ def more_classes(number: int) -> str:
 
 
 def _judged(what: str, rates: tuple[Rate, ...], judged: RateJudgement, bar: float, unit: str) -> Judgement:
+    subjects = accused(what.lower(), judged.below, judged.open)
     facts = rate_facts(what, judged.below or judged.open or tuple(sorted(rates, key=_value)))
     if judged.outcome is Outcome.PASSED:
         lowest = min(rates, key=_value)
@@ -97,6 +99,7 @@ def _judged(what: str, rates: tuple[Rate, ...], judged: RateJudgement, bar: floa
             "with its whole interval.",
             facts,
             f"{what} of {worst.class_name!r} at or above {percent(bar)} with its whole interval.",
+            subjects=subjects,
         )
     first = min(judged.open, key=_value)
     more = further_items(first, bar)
@@ -115,7 +118,7 @@ def _judged(what: str, rates: tuple[Rate, ...], judged: RateJudgement, bar: floa
             if more is not None
             else f"{what} lies right at the bar: no number of further items would decide."
         )
-    return Judgement(Outcome.UNDECIDED, summary, facts, change)
+    return Judgement(Outcome.UNDECIDED, summary, facts, change, subjects=subjects)
 
 
 def _value(rate: Rate) -> float:

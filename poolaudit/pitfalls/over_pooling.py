@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.ablation_reading import (
     METRIC_NAMES,
@@ -74,6 +74,7 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
             f"{class_words(ablation)} {_at(ablation)}{how}. Threshold, capacity and collapsed seeds do not explain it.",
             (*best.facts, *dose, *_static(evidence, recovers=True)),
             f"Pooling as in {best.arm.name!r}, retrained and audited again.",
+            subjects=_subjects(cases),
         )
     still_open = [case for case in cases if case.state == OPEN]
     if still_open:
@@ -83,6 +84,7 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
             f"Whether weaker pooling recovers recall is open for {first.arm.name!r}: {first.why}.",
             (*first.facts, *dose),
             open_question(ablation, first.arm),
+            subjects=_subjects(cases),
         )
     return Judgement(
         Outcome.PASSED,
@@ -121,12 +123,16 @@ def stronger_pooling_gains_no_recall(evidence: Evidence, policy: Policy) -> Judg
                 else f"Whether stronger pooling gains recall is open for {best.arm.name!r}: {best.why}."
             )
             change = f"Pooling as in {best.arm.name!r}." if state == PROVEN else open_question(ablation, best.arm)
-            return Judgement(outcome, words, best.facts, change)
+            return Judgement(outcome, words, best.facts, change, subjects=_subjects(cases))
     return Judgement(
         Outcome.PASSED,
         f"No variant with stronger pooling gains more than {policy.smallest_effect:g}.",
         tuple(fact for case in cases[:4] for fact in case.facts[:2]),
     )
+
+
+def _subjects(cases: list[_Case]) -> tuple[Subject, ...]:
+    return tuple(Subject(case.arm.name, case.state == PROVEN) for case in cases if case.state != REFUTED)
 
 
 def _case(ablation: AblationEvidence, arm: ArmEvidence, policy: Policy) -> _Case:

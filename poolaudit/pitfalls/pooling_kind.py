@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.evidence.ablation import ArmEvidence
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.ablation_reading import arm_facts, not_retrained, open_question, points
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -37,6 +37,8 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
         return Judgement(Outcome.SKIPPED, "No variant with the other kind of pooling was trained.")
     better = [arm for arm in arms if _gains(arm, policy)]
     facts = tuple(fact for arm in arms[:4] for fact in (*arm_facts(ablation, arm)[:2], *_precision(arm)))
+    still_open = [arm for arm in arms if arm not in better and _is_open(arm, policy)]
+    subjects = tuple(Subject(arm.name, arm in better) for arm in (*better, *still_open))
     if better:
         arm = max(better, key=lambda a: a.comparison.beyond_low or 0.0 if a.comparison else 0.0)
         return Judgement(
@@ -45,14 +47,15 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
             f"{_OTHER[arm.kind]} pooling. {_saying(arms)}",
             facts,
             f"{arm.kind.capitalize()} pooling as in {arm.name!r}.",
+            subjects=subjects,
         )
-    still_open = [arm for arm in arms if _is_open(arm, policy)]
     if still_open:
         return Judgement(
             Outcome.UNDECIDED,
             f"Whether {still_open[0].kind} pooling as in {still_open[0].name!r} finds more is open. {_saying(arms)}",
             facts,
             open_question(ablation, still_open[0]),
+            subjects=subjects,
         )
     return Judgement(Outcome.PASSED, f"The other kind of pooling gains no recall that matters. {_saying(arms)}", facts)
 
@@ -80,6 +83,7 @@ def every_pooling_changes_the_outcome(evidence: Evidence, policy: Policy) -> Jud
             + ".",
             tuple(Fact(arm.name, arm.unavailable) for arm in idle),
             "Pooling layers that pool, or none.",
+            subjects=tuple(Subject(arm.name) for arm in idle),
         )
     if not tried:
         return Judgement(Outcome.SKIPPED, "No variant of this model could be built.")
@@ -122,6 +126,7 @@ def accuracy_and_recall_agree_on_the_variants(evidence: Evidence, policy: Policy
                 if (e := a.effect(m)) is not None
             ),
             "A choice by recall at matched precision.",
+            subjects=tuple(Subject(arm.name) for arm in paradox),
         )
     return Judgement(Outcome.PASSED, f"No variant of {len(judged)} gains accuracy while it loses recall.")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from poolaudit.evidence.geometry import GeometryEvidence, LayerField, PoolingSite
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
@@ -43,6 +43,7 @@ def every_pool_does_something(evidence: Evidence, policy: Policy) -> Judgement:
             for site in idle[:_FACTS_SHOWN]
         ),
         "A model without these layers, or with windows above 1.",
+        subjects=tuple(Subject(site.name) for site in idle),
     )
 
 
@@ -74,6 +75,7 @@ def no_convolution_on_one_cell(evidence: Evidence, policy: Policy) -> Judgement:
         f"{_named([layer.name for layer in lost])}.",
         _window_facts(lost),
         "Less downsampling before these layers.",
+        subjects=tuple(Subject(layer.name) for layer in lost),
     )
 
 
@@ -102,6 +104,7 @@ def no_window_exceeds_its_map(evidence: Evidence, policy: Policy) -> Judgement:
         _window_facts(wide),
         "Windows that fit, or larger inputs.",
         None if pools else Severity.INFO,
+        tuple(Subject(layer.name) for layer in wide),
     )
 
 
@@ -129,6 +132,7 @@ def averages_leave_padding_out(evidence: Evidence, policy: Policy) -> Judgement:
         f"padded zeros for values: {_named(geometry.averaged_padding)}.",
         tuple(Fact(name, "reads the output of a padding layer") for name in geometry.averaged_padding[:_FACTS_SHOWN]),
         "Average pools that pad for themselves.",
+        subjects=tuple(map(Subject, geometry.averaged_padding)),
     )
 
 

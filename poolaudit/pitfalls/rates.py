@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence
 from poolaudit.evidence.wording import with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome
 from poolaudit.statistics.binomial import holm, items_to_decide, probability_at_most
 
@@ -80,6 +80,23 @@ def judge_rates(rates: Sequence[Rate], bar: float) -> RateJudgement:
             undecided.append(rate)
     by_value = sorted(below, key=lambda rate: (rate.estimate.value or 0.0, rate.class_name))
     return RateJudgement(tuple(by_value), tuple(undecided + unknown))
+
+
+def accused(metric: str, shown: Sequence[Rate], could_be: Sequence[Rate]) -> tuple[Subject, ...]:
+    """Every class that is charged, by the rate it is charged with."""
+    return tuple(
+        Subject(rate.class_name, is_shown, metric, rate.successes, rate.estimate.n)
+        if rate.estimate.n
+        else Subject(rate.class_name, is_shown)
+        for rates, is_shown in ((shown, True), (could_be, False))
+        for rate in rates
+    )
+
+
+def accuracy_of(evaluation: EvaluationEvidence, *, is_shown: bool = True) -> Subject:
+    """The accuracy as what is charged."""
+    right = sum(row[index] for index, row in enumerate(evaluation.confusion))
+    return Subject("all items", is_shown, "accuracy", right, evaluation.n)
 
 
 def further_items(rate: Rate, bar: float) -> int | None:

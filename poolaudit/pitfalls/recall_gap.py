@@ -8,7 +8,7 @@ from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.low_rates import missed_in_words, not_evaluated
-from poolaudit.pitfalls.rates import judge_rates, judged_classes, recalls
+from poolaudit.pitfalls.rates import accused, judge_rates, judged_classes, recalls
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
@@ -31,6 +31,8 @@ def recall_is_not_traded_away_for_precision(evidence: Evidence, policy: Policy) 
     classes = judged_classes(evaluation)
     recall_below = {rate.class_name for rate in judge_rates(recalls(classes), policy.bad_recall).below}
     failing = [c for c in classes if _gap_low(c) > policy.precision_recall_gap and c.name in recall_below]
+    could = [c for c in classes if _could_fail(c, policy)]
+    subjects = accused("recall", recalls(failing), recalls([c for c in could if c not in failing]))
     if failing:
         worst = max(failing, key=lambda c: c.precision_minus_recall.value or 0.0)
         return Judgement(
@@ -40,8 +42,8 @@ def recall_is_not_traded_away_for_precision(evidence: Evidence, policy: Policy) 
             _facts(failing[:12]),
             f"Recall of {worst.name!r} at or above {percent(policy.bad_recall)}, or within "
             f"{100 * policy.precision_recall_gap:g} points of precision.",
+            subjects=subjects,
         )
-    could = [c for c in classes if _could_fail(c, policy)]
     if could:
         worst = max(could, key=_gap_high)
         gap = worst.precision_minus_recall
@@ -55,6 +57,7 @@ def recall_is_not_traded_away_for_precision(evidence: Evidence, policy: Policy) 
             _facts(could[:12]),
             f"More test items of {worst.name!r}.",
             Severity.MAJOR,
+            subjects,
         )
     return Judgement(
         Outcome.PASSED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.evidence.wording import percent
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.leaked_copies import no_leakage_stage
@@ -57,6 +57,7 @@ def no_group_stands_in_both_splits(evidence: Evidence, policy: Policy) -> Judgem
             facts,
             "A column group that says which items belong together.",
             Severity.MINOR,
+            (_share("test items of shared groups", groups.test_items / leak.test_items, is_shown=False),),
         )
     small = groups.test_items < _LARGE_SHARE * leak.test_items
     return Judgement(
@@ -65,6 +66,7 @@ def no_group_stands_in_both_splits(evidence: Evidence, policy: Policy) -> Judgem
         facts,
         "Splits that share no group.",
         Severity.MINOR if small else Severity.MAJOR,
+        (_share("test items of shared groups", groups.test_items / leak.test_items),),
     )
 
 
@@ -98,6 +100,7 @@ def the_test_split_lies_after_the_training_split(evidence: Evidence, policy: Pol
         facts,
         "A test split that lies after the training split.",
         Severity.MAJOR if share >= _LARGE_SHARE else Severity.MINOR,
+        (_share("test items before the end of training", share),),
     )
 
 
@@ -123,6 +126,7 @@ def the_same_content_has_one_label(evidence: Evidence, policy: Policy) -> Judgem
         tuple(Fact(p.first_name, f"{p.first_label}; {p.second_name} is {p.second_label}") for p in leak.conflicts[:8]),
         "One label for one content.",
         Severity.MAJOR if share >= _LARGE_SHARE else Severity.MINOR,
+        (_share("items with two labels", share),),
     )
 
 
@@ -153,4 +157,9 @@ def test_items_do_not_repeat_each_other(evidence: Evidence, policy: Policy) -> J
         facts,
         "Each item once.",
         Severity.MAJOR if repeats > _MANY_REPEATS * leak.test_items else Severity.MINOR,
+        (_share("repeated test items", repeats / leak.test_items),),
     )
+
+
+def _share(name: str, share: float, *, is_shown: bool = True) -> Subject:
+    return Subject(name, is_shown, extent=(share, share))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolaudit.evidence.geometry import ShiftedRecall, ShiftEvidence
 from poolaudit.evidence.wording import percent, with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
@@ -40,6 +40,8 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
     severity = None if shift.relative <= _SMALL_SHIFT else Severity.MINOR
     known = [r for r in shift.recalls if r.loss.low is not None and r.loss.high is not None]
     guilty = [r for r in known if (r.loss.low or 0.0) > policy.smallest_effect]
+    still_open = [r for r in known if r not in guilty and (r.loss.high or 0.0) > policy.smallest_effect]
+    subjects = (*_subjects(guilty), *_subjects(still_open, is_shown=False))
     moved = f"{shift.largest} {'cell' if shift.largest == 1 else 'cells'} at most"
     if guilty:
         worst = max(guilty, key=lambda recall: recall.loss.value or 0.0)
@@ -51,12 +53,12 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
             facts,
             "A model whose recall under shift is within the smallest effect that matters.",
             severity,
+            subjects,
         )
     if not known:
         return Judgement(Outcome.SKIPPED, "No shifted item is of a judged class.", facts)
     if all((r.unshifted.high or 0.0) <= policy.smallest_effect or r.unshifted.value == 0 for r in known):
         return Judgement(Outcome.SKIPPED, "No judged class is found as it is, so shifts have no recall to cost.", facts)
-    still_open = [r for r in known if (r.loss.high or 0.0) > policy.smallest_effect]
     consistency = shift.modes[0].consistency
     if still_open:
         widest = max(still_open, key=lambda recall: recall.loss.high or 0.0)
@@ -67,12 +69,21 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
             facts,
             "More test items of this class.",
             Severity.MINOR,
+            subjects,
         )
     return Judgement(
         Outcome.PASSED,
         f"Shifting by {moved} ({shift.chosen}) leaves {percent(consistency.value)} of the predicted classes as they "
         f"were and costs no judged class more than {percent(policy.smallest_effect)} of recall.",
         facts,
+    )
+
+
+def _subjects(recalls: list[ShiftedRecall], *, is_shown: bool = True) -> tuple[Subject, ...]:
+    return tuple(
+        Subject(r.class_name, is_shown, extent=(r.loss.low, r.loss.high))
+        for r in recalls
+        if r.loss.low is not None and r.loss.high is not None
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from poolaudit.evidence.leakage import ShortcutProbe
 from poolaudit.evidence.wording import p_value, percent, with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.leaked_copies import no_leakage_stage
@@ -47,6 +49,7 @@ def no_shortcut_tells_the_class(evidence: Evidence, policy: Policy) -> Judgement
             facts,
             f"Data in which the {worst.name} do not tell the class.",
             Severity.MAJOR if artefacts else Severity.MINOR,
+            _subjects(guilty),
         )
     tried = [p for p in leak.shortcuts if p.balanced_accuracy.value is not None and p.kind != "order"]
     if not tried:
@@ -68,6 +71,7 @@ def no_shortcut_tells_the_class(evidence: Evidence, policy: Policy) -> Judgement
             facts,
             "More test items.",
             Severity.MINOR,
+            _subjects(unclear, is_shown=False),
         )
     names = ", ".join(p.name for p in tried)
     return Judgement(Outcome.PASSED, f"No class is given away by {names}.", facts)
@@ -99,6 +103,7 @@ def preprocessing_was_not_fitted_on_the_test_split(evidence: Evidence, policy: P
             f"The splits are scaled by different rules: {found.detail}.",
             facts,
             "Training and test data on one scale.",
+            subjects=(Subject(found.fitted_on),),
         )
     if found.fitted_on == "not standardised":
         return Judgement(Outcome.SKIPPED, f"The data do not show how they were scaled: {found.detail}.", facts)
@@ -108,6 +113,7 @@ def preprocessing_was_not_fitted_on_the_test_split(evidence: Evidence, policy: P
         facts,
         "Constants of the training split alone.",
         Severity.MINOR,
+        (Subject(f"fitted on {found.fitted_on}"),),
     )
 
 
@@ -120,6 +126,14 @@ def _tells(probe: ShortcutProbe, bar: float) -> bool:
         and (probe.balanced_accuracy.value or 0.0) >= bar
         and probe.p_value is not None
         and probe.p_value < _SIGNIFICANT
+    )
+
+
+def _subjects(probes: Sequence[ShortcutProbe], *, is_shown: bool = True) -> tuple[Subject, ...]:
+    return tuple(
+        Subject(f"{p.name} for {p.class_name}", is_shown, extent=(p.balanced_accuracy.low, p.balanced_accuracy.high))
+        for p in probes
+        if p.balanced_accuracy.low is not None and p.balanced_accuracy.high is not None
     )
 
 

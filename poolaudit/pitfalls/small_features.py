@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from poolaudit.evidence.geometry import RecallBySize, SizeBin
 from poolaudit.evidence.wording import percent, with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
@@ -38,6 +40,8 @@ def small_features_are_found(evidence: Evidence, policy: Policy) -> Judgement:
     gap_low, gap_high = gap.low, gap.high
     if low is None or high is None or gap_low is None or gap_high is None:
         return Judgement(Outcome.SKIPPED, "No interval could be given for the smallest features.", facts)
+    hits = round((smallest.recall.value or 0.0) * smallest.recall.n)
+    charge = Subject("smallest features", metric="recall", hits=hits, items=smallest.recall.n)
     where = f"features of {_range(smallest)} cells"
     if high < bar and gap_high < -effect:
         return Judgement(
@@ -47,6 +51,7 @@ def small_features_are_found(evidence: Evidence, policy: Policy) -> Judgement:
             facts,
             "A model that finds the smallest features as well.",
             severity,
+            (charge,),
         )
     if low >= bar or gap_low > -effect:
         return Judgement(
@@ -62,6 +67,7 @@ def small_features_are_found(evidence: Evidence, policy: Policy) -> Judgement:
         facts,
         "More test items with small features.",
         Severity.MINOR,
+        (replace(charge, is_shown=False),),
     )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poolaudit.errors import listed
 from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence, RecoverableRecall
 from poolaudit.evidence.wording import percent, with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.low_rates import not_evaluated
-from poolaudit.pitfalls.rates import judge_rates, judged_classes, recalls
+from poolaudit.pitfalls.rates import accused, judge_rates, judged_classes, recalls
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
@@ -131,8 +131,14 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
     lost = [loss for loss in losses if loss.is_lost(policy)]
     blamed, cleared = (recoverable, lost) if blame_threshold else (lost, recoverable)
     proven = [loss for loss in blamed if loss.is_below or not blame_threshold]
+    settled = {loss.metrics.name for loss in (*proven, *cleared)}
+    subjects = accused(
+        "recall",
+        recalls([loss.metrics for loss in proven]),
+        recalls([c for c in classes if c.name in suspects - settled]),
+    )
     if proven:
-        return _blamed(min(proven, key=_shipped_recall), policy, blame_threshold)
+        return replace(_blamed(min(proven, key=_shipped_recall), policy, blame_threshold), subjects=subjects)
     if len(cleared) == len(suspects):
         text = (
             "No threshold reaches the demanded recall: the threshold is not to blame (PA209)."
@@ -147,7 +153,8 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
             Outcome.UNDECIDED,
             f"What other thresholds could reach is not known for {listed(sorted(suspects - known))}.",
             cleared[0].facts(),
-            "The class named with `--positive`, or more test items of it.",
+            subjects=subjects,
+            would_change="The class named with `--positive`, or more test items of it.",
         )
     first = min(open_losses, key=_shipped_recall)
     return Judgement(
@@ -157,6 +164,7 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
         + f" a recall of {percent(policy.good_recall)} at a precision of {percent(policy.good_precision)}.",
         first.facts(),
         f"More test items of {first.metrics.name!r}, or validation data to choose a threshold on.",
+        subjects=subjects,
     )
 
 
@@ -176,6 +184,7 @@ def _badly_ranked(classes: tuple[ClassMetrics, ...], suspects: set[str]) -> Judg
                 "scores mean the other class.",
                 facts,
                 "Scores with the other sign, or the classes in the other order.",
+                subjects=(Subject(f"order of {metrics.name}"),),
             )
         if metrics.name not in suspects and auc.low is not None and auc.low <= 0.5:
             return Judgement(
@@ -184,6 +193,7 @@ def _badly_ranked(classes: tuple[ClassMetrics, ...], suspects: set[str]) -> Judg
                 f"{percent(auc.value)}): the recall may come from calling nearly everything {metrics.name!r}.",
                 facts,
                 f"More test items, or scores that tell {metrics.name!r} from the others.",
+                subjects=accused("recall", (), recalls([metrics])),
             )
     return None
 
@@ -253,4 +263,7 @@ def _why_unknown(evaluation: EvaluationEvidence, suspects: set[str]) -> str:
     for measured in evaluation.recoverable_recall:
         if measured.class_name in suspects and measured.recall.reason:
             return f"What other thresholds could reach is not known: {measured.recall.reason}."
+    empty = [c.name for c in evaluation.per_class if c.name in suspects and not c.support]
+    if empty and len(empty) == len(suspects):
+        return f"What other thresholds could reach is not known: no test item is of class {listed(empty)}."
     return "The predictions hold no scores, so what other thresholds could reach is not known."

@@ -7,7 +7,7 @@ import math
 from poolaudit.errors import listed
 from poolaudit.evidence.evaluation import ClassMetrics
 from poolaudit.evidence.wording import percent, with_interval
-from poolaudit.findings import Fact
+from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.pitfalls.low_rates import not_evaluated
@@ -46,6 +46,7 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
             "known.",
             facts,
             f"Test items of {shown}, or a class of interest named.",
+            subjects=tuple(Subject(name, False) for name in untested),
         )
     if not judged.open:
         fewest = min(classes, key=lambda c: c.support)
@@ -59,6 +60,10 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
         )
     smallest = min(judged.open, key=lambda rate: rate.estimate.n)
     needed = _needed_if_perfect(policy)
+    open_names = [rate.class_name for rate in judged.open]
+    subjects = tuple(
+        Subject(rate.class_name, is_shown=needed is None or rate.estimate.n < needed) for rate in judged.open
+    ) + tuple(Subject(name, is_shown=False) for name in untested if name not in open_names)
     if needed is None or smallest.estimate.n < needed:
         return Judgement(
             Outcome.FAILED,
@@ -70,6 +75,7 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
             if needed is None
             else f"At least {needed - smallest.estimate.n:,} further test items of {smallest.class_name!r}; more, if "
             "the model misses any.",
+            subjects=subjects,
         )
     first = min(judged.open, key=lambda rate: rate.estimate.value or 0.0)
     more = further_items(first, policy.good_recall)
@@ -81,6 +87,7 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
         f"About {more:,} further test items of {first.class_name!r}, if its recall stays as it is."
         if more is not None
         else "Recall lies right at the bar: no number of further items would decide.",
+        subjects=subjects,
     )
 
 

@@ -63,10 +63,9 @@ def _looked_at_predictions(stages: Sequence[StageResult]) -> bool:
 
 
 def fails_release(result: AuditResult) -> bool:
-    """True where a finding breaks the build or a stage crashed."""
-    return any(result.breaks_the_build(finding) for finding in result.findings) or any(
-        stage.outcome is Outcome.CRASHED for stage in result.stages
-    )
+    """True where a finding breaks the build, a stage crashed, or checks were asked for and none could be made."""
+    crashed = any(stage.outcome is Outcome.CRASHED for stage in result.stages)
+    return crashed or result.nothing_was_checked or any(map(result.breaks_the_build, result.findings))
 
 
 def _decision(findings: Sequence[Finding], further: tuple[str, ...]) -> Decision:

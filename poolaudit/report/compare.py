@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import EvaluationEvidence
 from poolaudit.findings import Finding
-from poolaudit.outcomes import Outcome
+from poolaudit.pitfalls.worsening import Test, charge_of, corrected, tests_of
+from poolaudit.report.changes import Change, change_between
+from poolaudit.report.question import Question
 from poolaudit.results import AuditResult
-from poolaudit.statistics.binomial import holm
 from poolaudit.statistics.intervals import difference_of_rates
-
-
-class Change(str, Enum):
-    """What became of a check between two results; only a check that ran and passed can be fixed."""
-
-    NEW = "new"
-    WORSE = "worse"
-    UNCHANGED = "unchanged"
-    BETTER = "better"
-    FIXED = "fixed"
-    NO_LONGER_ASSESSED = "no longer assessed"
-    NEWLY_ASSESSED = "newly assessed"
-    PASSED_BOTH = "passed in both"
-    NEVER_ASSESSED = "assessed in neither"
-
-
-# From bad to good, among the outcomes that say something.
-_ORDER = (Outcome.CRASHED, Outcome.FAILED, Outcome.UNDECIDED, Outcome.PASSED)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedFinding:
-    """One check in both results; a side is None where the check did not exist there."""
+    """One check in both results; a side is None where the check did not exist there.
+
+    Attributes:
+        why: What is worse, or why the change is not what the outcomes alone would say; in words.
+    """
 
     code: str
     title: str
     change: Change
     old: Finding | None
     new: Finding | None
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +54,8 @@ class Comparison:
     """Two results side by side.
 
     Attributes:
-        notes: What makes the comparison weaker: other test data, another policy, other classes.
+        notes: What makes the comparison weaker, the gravest first: results that were not what their files said, another
+            policy, class of interest or classes, other test data.
     """
 
     old: AuditResult
@@ -88,91 +76,73 @@ class Comparison:
 
 
 def compare(old: AuditResult, new: AuditResult) -> Comparison:
-    """Compares two results of the same subject or of two versions of it."""
+    """Compares two results of the same subject or of two versions of it.
+
+    What another policy, another class of interest or other classes make of a check is never called fixed or new: it
+    is another question.
+    """
     before = {finding.code: finding for finding in old.findings}
     after = {finding.code: finding for finding in new.findings}
-    findings = [
-        ChangedFinding(
-            code,
-            (after.get(code) or before[code]).title,
-            _change(before.get(code), after.get(code)),
-            before.get(code),
-            after.get(code),
-        )
-        for code in sorted(before.keys() | after.keys())
+    tests = list(_tests(old, new))
+    tests += [
+        test
+        for code, finding in after.items()
+        if code in before
+        for test in tests_of(charge_of(before[code]), charge_of(finding))
     ]
+    p_values = corrected(tests)
+    question = Question.between(old, new)
+    findings = []
+    for code in sorted(before.keys() | after.keys()):
+        was, now = before.get(code), after.get(code)
+        became = change_between(was, now, p_values, new.policy.family_wise_error)
+        change, why = question.reread(became, was, now, p_values)
+        title = (now or before[code]).title
+        findings.append(ChangedFinding(code, title, change, was, now, why))
     order = list(Change)
     findings.sort(key=lambda f: (order.index(f.change), f.code))
-    return Comparison(old, new, tuple(findings), _metrics(old, new), tuple(_notes(old, new)))
-
-
-def _change(old: Finding | None, new: Finding | None) -> Change:
-    was_assessed = old is not None and old.outcome is not Outcome.SKIPPED
-    is_assessed = new is not None and new.outcome is not Outcome.SKIPPED
-    if not was_assessed and not is_assessed:
-        return Change.NEVER_ASSESSED
-    if not is_assessed:
-        return Change.NO_LONGER_ASSESSED
-    assert new is not None
-    if not was_assessed:
-        return Change.NEWLY_ASSESSED
-    assert old is not None
-    # A check that crashes now says nothing any more, whatever it said before.
-    if new.outcome is Outcome.CRASHED and old.outcome is not Outcome.CRASHED:
-        return Change.NO_LONGER_ASSESSED
-    if not old.is_open and not new.is_open:
-        return Change.PASSED_BOTH
-    if not old.is_open:
-        return Change.NEW
-    if not new.is_open:
-        return Change.FIXED
-    return _among_open(old, new)
-
-
-def _among_open(old: Finding, new: Finding) -> Change:
-    rank = (_ORDER.index(new.outcome), new.severity.rank)
-    was = (_ORDER.index(old.outcome), old.severity.rank)
-    if rank == was:
-        return Change.UNCHANGED
-    return Change.WORSE if rank < was else Change.BETTER
-
-
-def _metrics(old: AuditResult, new: AuditResult) -> tuple[MovedMetric, ...]:
-    if old.evidence.evaluation is None or new.evidence.evaluation is None:
-        return ()
-    before, after = dict(_rates(old.evidence.evaluation)), dict(_rates(new.evidence.evaluation))
-    names = [name for name in after if name in before]
-    tests = {name: _p_value(before[name], after[name]) for name in names}
-    tested = [name for name in names if tests[name] is not None]
-    corrected = dict(zip(tested, holm([tests[name] or 0.0 for name in tested]), strict=True))
-    return tuple(
-        MovedMetric(
-            name,
-            before[name],
-            after[name],
-            difference_of_rates(after[name], before[name]),
-            corrected.get(name),
-            corrected.get(name, 1.0) < new.policy.family_wise_error,
-        )
-        for name in names
+    return Comparison(
+        old, new, tuple(findings), _metrics(old, new, p_values), (*_own(old, new), *question.notes, *_notes(old, new))
     )
 
 
-def _rates(evaluation: EvaluationEvidence) -> Iterator[tuple[str, Estimate]]:
-    yield "Accuracy", evaluation.accuracy
-    for c in evaluation.per_class:
-        yield f"Recall of {c.name!r}", c.recall
-        yield f"Precision of {c.name!r}", c.precision
+def _tests(old: AuditResult, new: AuditResult) -> Iterator[Test]:
+    before, after = _counts(old.evidence.evaluation), _counts(new.evidence.evaluation)
+    yield from ((*key, *before[key], *count) for key, count in after.items() if key in before)
 
 
-def _p_value(old: Estimate, new: Estimate) -> float | None:
-    if old.value is None or new.value is None:
-        return None
-    from scipy.stats import fisher_exact
+def _metrics(old: AuditResult, new: AuditResult, p_values: Mapping[Test, float]) -> tuple[MovedMetric, ...]:
+    before, after = dict(_rates(old.evidence.evaluation)), dict(_rates(new.evidence.evaluation))
+    tested = {test[:2]: p_values.get(test) for test in _tests(old, new)}
+    moved = []
+    for key, rate in after.items():
+        if key in before:
+            p, difference = tested.get(key), difference_of_rates(rate, before[key])
+            has_moved = p is not None and p < new.policy.family_wise_error
+            moved.append(MovedMetric(_name(key), before[key], rate, difference, p, has_moved))
+    return tuple(moved)
 
-    hits = [round(estimate.value * estimate.n) for estimate in (old, new) if estimate.value is not None]
-    table = [[hits[0], old.n - hits[0]], [hits[1], new.n - hits[1]]]
-    return float(fisher_exact(table).pvalue)
+
+def _rates(evaluation: EvaluationEvidence | None) -> Iterator[tuple[tuple[str, str], Estimate]]:
+    if evaluation is not None:
+        yield ("accuracy", "all items"), evaluation.accuracy
+        for c in evaluation.per_class:
+            yield ("recall", c.name), c.recall
+            yield ("precision", c.name), c.precision
+
+
+def _counts(evaluation: EvaluationEvidence | None) -> dict[tuple[str, str], tuple[int, int]]:
+    return {key: (round(e.value * e.n), e.n) for key, e in _rates(evaluation) if e.value is not None}
+
+
+def _name(key: tuple[str, str]) -> str:
+    metric, name = key
+    return "Accuracy" if metric == "accuracy" else f"{metric.capitalize()} of {name!r}"
+
+
+def _own(old: AuditResult, new: AuditResult) -> Iterator[str]:
+    for which, result in (("old", old), ("new", new)):
+        yield from (f"Of the {which} result: {note}" for note in result.notes)
 
 
 def _notes(old: AuditResult, new: AuditResult) -> Iterator[str]:
@@ -187,9 +157,3 @@ def _notes(old: AuditResult, new: AuditResult) -> Iterator[str]:
             )
         else:
             yield "The test data differ: a metric may have moved because of the data and not because of the model."
-        if old.evidence.evaluation.class_names != new.evidence.evaluation.class_names:
-            yield "The classes differ; only metrics of classes in both are compared."
-    if old.policy != new.policy:
-        yield "The policies differ: a finding may have changed although no number did."
-    if old.scope != new.scope:
-        yield f"The old result is of {old.scope}, the new one of {new.scope}."

@@ -34,6 +34,9 @@ def _suite(result: AuditResult) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", name=legible(f"poolaudit: {result.title}"))
     for finding in result.findings:
         _add_finding(suite, finding, result)
+    if result.nothing_was_checked:
+        case = _case(suite, "poolaudit.checks", "At least one check could be made", 0.0)
+        _problem(case, "failure", "INCONCLUSIVE", "; ".join(result.decision.reasons))
     for stage in result.stages:
         case = _case(suite, "poolaudit.stages", stage.name, stage.duration_seconds)
         if stage.outcome is Outcome.CRASHED:

@@ -29,3 +29,14 @@ def standing(finding: Finding, result: AuditResult) -> str:
     words = f"{finding.outcome}, {finding.severity}"
     accepted = result.acceptance_of(finding)
     return words if accepted is None else f"{words}; accepted until {accepted.expires}: {accepted.reason}"
+
+
+def void_acceptances(result: AuditResult) -> tuple[str, ...]:
+    """The acceptances of open findings that do not count, with their reason and day and why not."""
+    open_codes = {finding.code for finding in result.findings if finding.is_open}
+    return tuple(
+        f"{a.code} does not count as accepted until {a.expires} ({a.reason}): "
+        f"{a.void_because or f'it expired on {a.expires}'}."
+        for a in result.accepted
+        if not a.stands and a.code in open_codes
+    )

@@ -10,7 +10,7 @@ from poolaudit.outcomes import Outcome
 from poolaudit.report.blocks import SYMBOLS, Note, Table
 from poolaudit.report.charts.chart import legible
 from poolaudit.report.compare import Comparison
-from poolaudit.report.machine import standing
+from poolaudit.report.machine import standing, void_acceptances
 from poolaudit.report.page import build_diff_page
 from poolaudit.results import AuditResult
 
@@ -26,6 +26,7 @@ def render_markdown(result: AuditResult) -> str:
     Whatever a user could have named (classes, files, layers) is escaped: it neither formats, links nor mentions.
     """
     lines = [f"## {result.verdict.value.replace('_', ' ')}: {plain(result.title)}", ""]
+    lines += [f"> {plain(note)}\n" for note in (*result.notes, *void_acceptances(result))]
     lines += [f"{number}. {plain(reason)}" for number, reason in enumerate(result.decision.reasons[:3], start=1)]
     more = len(result.decision.reasons) - 3
     lines += [f"\nand {more} more in the report."] if more > 0 else []
@@ -46,7 +47,9 @@ def render_markdown(result: AuditResult) -> str:
 def render_comparison_markdown(comparison: Comparison) -> str:
     """The comparison of two results for a CI job page or a pull request; at most 60,000 characters."""
     page = build_diff_page(comparison)
-    lines = [f"## {page.verdict}: {plain(page.title)}", "", page.lead, "", *(f"- {line}" for line in page.counts)]
+    lines = [f"## {page.verdict}: {plain(page.title)}", "", page.lead, ""]
+    lines += [f"> {plain(note)}\n" for note in page.notes]
+    lines += [f"- {line}" for line in page.counts]
     for section in page.sections:
         for block in section.blocks:
             if isinstance(block, Table):

@@ -11,6 +11,7 @@ from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.report.blocks import Badge, Problem, Section, badge_of
 from poolaudit.report.compare import Comparison
+from poolaudit.report.machine import void_acceptances
 from poolaudit.report.sections import SECTIONS
 from poolaudit.report.sections import comparison as comparison_sections
 from poolaudit.report.sections.comparison import change_counts, comparison_in_words
@@ -68,10 +69,11 @@ class Page:
 
     Attributes:
         title: Of the audit, shown and in the window's title.
-        subject: Model, data, number of items and day in one line.
+        subject: Model, data, number of items and day, each of which may be written from right to left.
         verdict: The verdict in words.
         verdict_style: Style name of the verdict.
         verdict_text: The verdict as a sentence.
+        notes: What a reader must know first.
         reasons: Up to three sentences that decided.
         further_reasons: How many more there are.
         would_change: What would turn the verdict around.
@@ -85,10 +87,11 @@ class Page:
     """
 
     title: str
-    subject: str
+    subject: tuple[str, ...]
     verdict: str
     verdict_style: str
     verdict_text: str
+    notes: tuple[str, ...]
     reasons: tuple[str, ...]
     further_reasons: int
     would_change: tuple[str, ...]
@@ -169,6 +172,7 @@ class DiffPage:
         verdict: Old and new verdict in words.
         style: Style name of the new verdict.
         lead: The comparison as a sentence.
+        notes: What makes the comparison weaker.
         counts: How many checks changed in which way.
         sections: Checks and metrics.
         version: poolaudit's version.
@@ -178,6 +182,7 @@ class DiffPage:
     verdict: str
     style: str
     lead: str
+    notes: tuple[str, ...]
     counts: tuple[str, ...]
     sections: tuple[Section, ...]
     version: str
@@ -192,6 +197,7 @@ def build_diff_page(comparison: Comparison) -> DiffPage:
         verdict=verdicts[1] if verdicts[0] == verdicts[1] else f"{verdicts[0]} → {verdicts[1]}",
         style=new.verdict.value.lower().replace("_", "-"),
         lead=comparison_in_words(comparison),
+        notes=comparison.notes,
         counts=change_counts(comparison),
         sections=comparison_sections.sections(comparison),
         version=dict(new.provenance.versions).get("poolaudit", ""),
@@ -207,6 +213,7 @@ def build_page(result: AuditResult) -> Page:
         verdict=result.verdict.value.replace("_", " "),
         verdict_style=result.verdict.value.lower().replace("_", "-"),
         verdict_text=_verdict_text(result),
+        notes=(*result.notes, *void_acceptances(result)),
         reasons=result.decision.reasons[:3],
         further_reasons=max(len(result.decision.reasons) - 3, 0),
         would_change=result.decision.would_change[:4],
@@ -226,10 +233,10 @@ def _verdict_text(result: AuditResult) -> str:
     return f"{text} Not run: {', '.join(left_out)}." if left_out and result.verdict is Verdict.READY else text
 
 
-def _subject(provenance: Provenance) -> str:
+def _subject(provenance: Provenance) -> tuple[str, ...]:
     parts = [] if provenance.model is None else [f"model {provenance.model.source}"]
     parts += [f"{data.split} {data.source}, {data.items:,} items" for data in provenance.data]
-    return " · ".join((*parts, provenance.started[:10]))
+    return (*parts, provenance.started[:10])
 
 
 def _counts(result: AuditResult) -> tuple[Count, ...]:

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from poolaudit.errors import InvalidInputError
 
+_OTHER_FOLDER = "Name a folder that can be written to with --out"
 
-def write_atomically(path: Path, content: bytes) -> None:
+
+def write_atomically(path: Path, content: bytes, cure: str = _OTHER_FOLDER) -> None:
     """Writes `content` to `path` through a temporary neighbour, so that a reader never sees half a file.
 
     Raises:
         InvalidInputError: The folder cannot be written to or the disk is full; an older file stays as it was.
     """
-    write_together({path: content})
+    write_together({path: content}, cure)
 
 
-def write_together(contents: Mapping[Path, bytes]) -> None:
+def write_together(contents: Mapping[Path, bytes], cure: str = _OTHER_FOLDER) -> None:
     """Writes each content to its path; where one cannot be written, none is, and older files stay as they were.
 
     Raises:
@@ -44,7 +46,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     except OSError as error:
         raise InvalidInputError(
             f"{str(path)!r} cannot be written: {error.strerror}",
-            cure="Name a folder that can be written to with --out",
+            cure=cure,
         ) from None
     finally:
         for ready in temporary.values():

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from poolaudit.errors import InvalidInputError
-from poolaudit.evidence.evaluation import EvaluationEvidence
 from poolaudit.results import SCHEMA_VERSION, AuditResult
 from poolaudit.store.atomic import write_atomically
+from poolaudit.store.consistency import contradiction_in
 
 _FILE_LIMIT_BYTES = 500_000_000
 
@@ -44,31 +44,13 @@ def decode_result(content: bytes, origin: str = "result.json") -> AuditResult:
         raise InvalidInputError(
             f"{origin!r} is not a poolaudit result: {error}", "a result.json written by poolaudit"
         ) from None
-    if result.evidence.evaluation is not None and (contradiction := _contradiction(result.evidence.evaluation)):
+    if contradiction := contradiction_in(result):
         raise InvalidInputError(
             f"{origin!r} contradicts itself: {contradiction}",
             "a result.json as poolaudit wrote it",
             "Run the audit again; a result is not meant to be edited",
         )
     return result
-
-
-def _contradiction(evaluation: EvaluationEvidence) -> str:
-    """What no evaluation could have measured; an empty string where there is nothing of the kind."""
-    names, counts = evaluation.class_names, evaluation.confusion
-    if len(names) < 2 or len(set(names)) != len(names):
-        return "the class names are fewer than two, or one occurs twice"
-    if tuple(metrics.name for metrics in evaluation.per_class) != names:
-        return "the metrics by class are not those of the classes"
-    if [len(row) for row in counts] != [len(names)] * len(names) or min(map(min, counts)) < 0:
-        return "the confusion matrix does not fit the classes"
-    if sum(map(sum, counts)) != evaluation.n or evaluation.n < 1:
-        return "the confusion matrix does not sum to the number of items"
-    if evaluation.positive is not None and evaluation.positive not in names:
-        return "the class of interest is no class"
-    if any(sum(row) != metrics.support for row, metrics in zip(counts, evaluation.per_class, strict=True)):
-        return "the metrics by class do not rest on the confusion matrix"
-    return ""
 
 
 def save_result(result: AuditResult, path: str | Path) -> Path:

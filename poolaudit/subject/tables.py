@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,8 @@ def _read_csv(path: Path, is_number: Callable[[str], bool | None]) -> tuple[Colu
         return {}, ignored
     require_fits(2 * path.stat().st_size, path.name)
     try:
-        # A stream, not a path: Arrow would decompress by file name.
-        with pa.OSFile(str(path), "rb") as stream:
+        # A stream, not a path: Arrow would decompress by file name. As bytes: a name need not be UTF-8.
+        with pa.OSFile(os.fsencode(path), "rb") as stream:
             table = arrow_csv.read_csv(
                 stream,
                 read_options=arrow_csv.ReadOptions(block_size=4 << 20),
@@ -75,6 +76,13 @@ def _csv_header(path: Path) -> list[str]:
         names = next(csv.reader([line]), [])
     except csv.Error as error:
         raise _unreadable(path, error) from error
+    broken = [name for name in names if "\n" in name or "\r" in name]
+    if broken:
+        raise InvalidInputError(
+            f"{path.name} has a column whose name {broken[0].strip()!r} goes on in the next line",
+            "column names, and so class names, on one line",
+            "Rename the column",
+        )
     if not names:
         raise InvalidInputError(f"{path.name} is empty", "a header line and at least one row")
     if len(names) == 1 and any(mark in line for mark in ";\t|"):
@@ -91,7 +99,7 @@ def _read_parquet(path: Path, is_number: Callable[[str], bool | None]) -> tuple[
     import pyarrow.parquet as parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with path.open("rb") as stream, parquet.ParquetFile(stream) as file:
             names = list(file.schema_arrow.names)
             _require_unique(names, path)
             wanted = [name for name in names if is_number(name) is not None]

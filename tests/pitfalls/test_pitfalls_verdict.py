@@ -189,7 +189,10 @@ def test_fail_level(outcome: Outcome, severity: Severity, level: Severity) -> No
     base = AuditResult(
         SCHEMA_VERSION, "made", Verdict.READY, Decision((), (), ()), (), (), RAN, Evidence(), policy, NOWHERE
     )
-    assert fails_release(dataclasses.replace(base, findings=(finding(outcome, severity),))) is expected
+    findings = (finding(outcome, severity), finding(Outcome.PASSED, Severity.MINOR, "PA298"))
+    assert fails_release(dataclasses.replace(base, findings=findings)) is expected
+    alone = dataclasses.replace(base, findings=findings[:1])
+    assert fails_release(alone) is (expected or outcome is Outcome.SKIPPED), "nothing checked is not green"
     crashed = (StageResult("geometry", Outcome.CRASHED, 0.0, "a reason"),)
     assert fails_release(dataclasses.replace(base, stages=crashed))
 

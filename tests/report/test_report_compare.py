@@ -9,7 +9,8 @@ from report_examples import HOSTILE, result_of, scored
 
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity
-from poolaudit.report.compare import Change, compare
+from poolaudit.report.changes import Change
+from poolaudit.report.compare import compare
 from poolaudit.report.html import render_comparison_html
 from poolaudit.report.markdown import render_comparison_markdown
 from poolaudit.results import Acceptance, AuditResult
@@ -37,10 +38,10 @@ def with_outcome(outcome: Outcome | None, severity: Severity = Severity.MAJOR) -
         (Outcome.PASSED, Outcome.FAILED, Change.NEW),
         (Outcome.PASSED, Outcome.UNDECIDED, Change.NEW),
         (Outcome.UNDECIDED, Outcome.FAILED, Change.WORSE),
-        (Outcome.FAILED, Outcome.UNDECIDED, Change.BETTER),
+        (Outcome.FAILED, Outcome.UNDECIDED, Change.NO_LONGER_DECIDED),
         (Outcome.FAILED, Outcome.FAILED, Change.UNCHANGED),
         (Outcome.CRASHED, Outcome.CRASHED, Change.UNCHANGED),
-        (Outcome.CRASHED, Outcome.FAILED, Change.BETTER),
+        (Outcome.CRASHED, Outcome.FAILED, Change.NEWLY_ASSESSED),
         (Outcome.PASSED, Outcome.PASSED, Change.PASSED_BOTH),
         (Outcome.SKIPPED, Outcome.SKIPPED, Change.NEVER_ASSESSED),
         (None, Outcome.SKIPPED, Change.NEVER_ASSESSED),

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from poolaudit.evidence.wording import interval, p_value, percent
 from poolaudit.findings import Finding
 from poolaudit.report.blocks import SYMBOLS, Note, Section, Table
-from poolaudit.report.compare import Change, ChangedFinding, Comparison
+from poolaudit.report.changes import Change
+from poolaudit.report.compare import ChangedFinding, Comparison
 
 _TITLES = {
     Change.NEW: "New findings",
     Change.WORSE: "Worse than before",
-    Change.NO_LONGER_ASSESSED: "No longer assessed (not fixed: nothing is known)",
-    Change.NEWLY_ASSESSED: "Newly assessed",
+    Change.NEWLY_ASSESSED: "Newly assessed, or asked more of",
+    Change.NO_LONGER_ASSESSED: "No longer assessed, or asked otherwise (not fixed)",
+    Change.NO_LONGER_DECIDED: "No longer decided (not fixed: the data leave it open)",
     Change.UNCHANGED: "Unchanged findings",
     Change.BETTER: "Better than before, still open",
     Change.FIXED: "Fixed",
@@ -29,19 +31,33 @@ def sections(comparison: Comparison) -> tuple[Section, ...]:
     summary = Note(f"{silent[0]} checks passed in both; {silent[1]} were assessed in neither.")
     return (
         Section("changes", "Checks", (*tables, summary)),
-        Section("metrics", "Metrics", (*(Note(note) for note in comparison.notes), *_metrics(comparison))),
+        Section("metrics", "Metrics", tuple(_metrics(comparison)) or (Note("No metric stands in both."),)),
     )
 
 
 def comparison_in_words(comparison: Comparison) -> str:
-    """Whether anything is new or worse, as a sentence."""
-    worse = comparison.of(Change.NEW, Change.WORSE)
-    lost = comparison.of(Change.NO_LONGER_ASSESSED)
+    """Whether anything is new or worse, newly assessed and open, or fell away, as sentences."""
+    worse = len(comparison.of(Change.NEW, Change.WORSE))
+    added = [f for f in comparison.of(Change.NEWLY_ASSESSED) if f.new is not None and f.new.is_open]
+    lost = len(comparison.of(Change.NO_LONGER_ASSESSED))
+    undecided = len(comparison.of(Change.NO_LONGER_DECIDED))
+    parts = []
     if worse:
-        return f"{len(worse)} {'finding is' if len(worse) == 1 else 'findings are'} new or worse than before."
+        parts.append(f"{worse} {'finding is' if worse == 1 else 'findings are'} new or worse than before.")
+    if added:
+        codes = ", ".join(f.code for f in added)
+        parts.append(
+            f"{len(added)} newly assessed {'check is' if len(added) == 1 else 'checks are'} not passed ({codes})."
+        )
+    if not parts:
+        parts.append("Nothing that was assessed in both is new or worse.")
     if lost:
-        return f"Nothing new was found, but {len(lost)} {'check' if len(lost) == 1 else 'checks'} fell away."
-    return "Nothing is new or worse than before."
+        parts.append(
+            f"{lost} {'check was' if lost == 1 else 'checks were'} not assessed as before; nothing of that is fixed."
+        )
+    if undecided:
+        parts.append(f"{undecided} {'failure is' if undecided == 1 else 'failures are'} no longer decided.")
+    return " ".join(parts)
 
 
 def change_counts(comparison: Comparison) -> tuple[str, ...]:
@@ -55,8 +71,15 @@ def change_counts(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _findings(title: str, findings: tuple[ChangedFinding, ...]) -> Table:
-    rows = tuple((f.code, f.title, _standing(f.old), _standing(f.new), (f.new or f.old).summary) for f in findings)  # type: ignore[union-attr]
+    rows = tuple((f.code, f.title, _standing(f.old), _standing(f.new), _found(f)) for f in findings)
     return Table(title, "", ("Code", "Check", "Before", "Now", "What was found"), rows)
+
+
+def _found(changed: ChangedFinding) -> str:
+    finding = changed.new or changed.old
+    assert finding is not None
+    why = "; ".join(changed.why)
+    return f"{why[0].upper()}{why[1:]}. {finding.summary}" if why else finding.summary
 
 
 def _standing(finding: Finding | None) -> str:

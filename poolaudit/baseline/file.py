@@ -1,36 +1,25 @@
-"""Findings a team has accepted for a time: a TOML file, and what it does to a result."""
+"""The file of accepted findings: TOML that a team can read, review and keep beside its code."""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from poolaudit.errors import InvalidInputError, did_you_mean, listed
+from poolaudit.findings import Subject
 from poolaudit.outcomes import Outcome, Severity
+from poolaudit.pitfalls.detector import all_detectors
 from poolaudit.policy import read_toml
-from poolaudit.results import Acceptance, AuditResult
+from poolaudit.results import Acceptance
 
-_KEYS = tuple(field.name for field in fields(Acceptance) if field.name != "has_expired")
+_KEYS = tuple(field.name for field in fields(Acceptance) if field.name != "void_because")
 _OPEN = (Outcome.FAILED, Outcome.UNDECIDED, Outcome.CRASHED)
-
-
-def apply_baseline(result: AuditResult, file: Path, today: datetime.date | None = None) -> AuditResult:
-    """The result with the findings that `file` accepts marked; neither findings nor verdict change.
-
-    Args:
-        file: TOML with one `[[accepted]]` table a finding, as `poolaudit accept` writes it.
-        today: Decides what has expired; None is today (UTC).
-
-    Raises:
-        InvalidInputError: The file is missing or not a baseline.
-    """
-    today = today or datetime.datetime.now(datetime.timezone.utc).date()
-    accepted = (replace(a, has_expired=a.expires < today.isoformat()) for a in load_baseline(file))
-    return replace(result, accepted=tuple(accepted))
+_LARGEST_FILE_BYTES = 20_000_000
+_SUBJECT = {"name": str, "is_shown": bool, "metric": str, "hits": int, "items": int, "extent": list}
 
 
 def load_baseline(file: Path) -> tuple[Acceptance, ...]:
@@ -39,7 +28,7 @@ def load_baseline(file: Path) -> tuple[Acceptance, ...]:
     Raises:
         InvalidInputError: The file is missing, is not TOML, or an entry lacks a key or holds a wrong one.
     """
-    values = read_toml(file, "Baseline file")
+    values = read_toml(file, "Baseline file", _LARGEST_FILE_BYTES)
     entries = values.pop("accepted", [])
     if values or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidInputError(
@@ -47,47 +36,12 @@ def load_baseline(file: Path) -> tuple[Acceptance, ...]:
             "[[accepted]] tables",
             "poolaudit accept writes one",
         )
-    return tuple(_acceptance(entry, f"entry {number} of {file.name!r}") for number, entry in enumerate(entries, 1))
-
-
-def accept(
-    result: AuditResult,
-    *,
-    codes: Sequence[str],
-    reason: str,
-    expires: datetime.date,
-    before: Iterable[Acceptance] = (),
-) -> tuple[Acceptance, ...]:
-    """The acceptances of `before` with the result's open findings added; a code accepted anew replaces the old entry.
-
-    Args:
-        codes: Which findings to accept; none stands for every open one.
-
-    Raises:
-        InvalidInputError: A code is not among the open findings, or the reason is empty.
-    """
-    if not reason.strip():
-        raise InvalidInputError("The reason is empty", "a sentence that a later reader understands")
-    open_ones = {finding.code: finding for finding in result.findings if finding.is_open}
-    for code in codes:
-        if code not in open_ones:
-            raise InvalidInputError(
-                f"There is no open finding {code!r}", listed(sorted(open_ones), 20), did_you_mean(code, open_ones)
-            )
-    added = {
-        code: Acceptance(
-            code=code,
-            outcome=finding.outcome,
-            severity=finding.severity,
-            labels=tuple(fact.label for fact in finding.evidence),
-            reason=reason.strip(),
-            expires=expires.isoformat(),
-        )
-        for code, finding in open_ones.items()
-        if code in codes or not codes
-    }
-    kept = [entry for entry in before if entry.code not in added]
-    return tuple(sorted([*kept, *added.values()], key=lambda entry: entry.code))
+    accepted = tuple(_acceptance(entry, f"entry {number} of {file.name!r}") for number, entry in enumerate(entries, 1))
+    codes = [entry.code for entry in accepted]
+    twice = sorted({code for code in codes if codes.count(code) > 1})
+    if twice:
+        raise InvalidInputError(f"{file.name!r} accepts {listed(twice)} more than once", "one entry a code")
+    return accepted
 
 
 def encode_baseline(accepted: Iterable[Acceptance]) -> bytes:
@@ -99,12 +53,31 @@ def encode_baseline(accepted: Iterable[Acceptance]) -> bytes:
             f"code = {_quoted(entry.code)}",
             f"outcome = {_quoted(entry.outcome.value)}",
             f"severity = {_quoted(entry.severity.value)}",
-            f"labels = [{', '.join(_quoted(label) for label in entry.labels)}]",
             f"reason = {_quoted(entry.reason)}",
             f"expires = {entry.expires}",
+            "subjects = [",
+            *(f"  {{ {', '.join(_pairs(subject))} }}," for subject in entry.subjects),
+            "]",
             "",
         ]
     return "\n".join(lines).encode(errors="replace")
+
+
+def _pairs(subject: Subject) -> list[str]:
+    pairs = []
+    for field in fields(Subject):
+        value = getattr(subject, field.name)
+        if value != field.default:
+            pairs.append(f"{field.name} = {_toml(value)}")
+    return pairs
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(repr(float(end)) for end in value)}]"
+    return str(value).lower()
 
 
 def _acceptance(entry: Mapping[str, Any], where: str) -> Acceptance:
@@ -116,25 +89,51 @@ def _acceptance(entry: Mapping[str, Any], where: str) -> Acceptance:
         raise InvalidInputError(
             f"{where} lacks {', '.join(missing)}", listed(_KEYS), "poolaudit accept writes them all"
         )
-    outcome, severity, labels, expires = entry["outcome"], entry["severity"], entry["labels"], entry["expires"]
+    outcome, severity, expires = entry["outcome"], entry["severity"], entry["expires"]
     if outcome not in [o.value for o in _OPEN]:
         raise InvalidInputError(f"outcome is {outcome!r} in {where}", listed([o.value for o in _OPEN]))
     if severity not in [s.value for s in Severity]:
         raise InvalidInputError(f"severity is {severity!r} in {where}", listed([s.value for s in Severity]))
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise InvalidInputError(f"labels is {labels!r} in {where}", "a list of texts")
     if not isinstance(expires, datetime.date) or isinstance(expires, datetime.datetime):
         raise InvalidInputError(f"expires is {expires!r} in {where}", "a date such as 2030-01-31, without quotes")
     if not isinstance(entry["code"], str) or not isinstance(entry["reason"], str) or not entry["reason"].strip():
         raise InvalidInputError(f"code or reason is empty or no text in {where}", "a code such as PA204 and a sentence")
+    known = [check.doc.code for check in all_detectors()]
+    if entry["code"] not in known:
+        raise InvalidInputError(
+            f"There is no check {entry['code']!r} ({where})",
+            "the code of a check, as poolaudit explain lists them",
+            did_you_mean(entry["code"], known),
+        )
     return Acceptance(
         code=entry["code"],
         outcome=Outcome(outcome),
         severity=Severity(severity),
-        labels=tuple(labels),
+        subjects=_subjects(entry["subjects"], where),
         reason=entry["reason"],
         expires=expires.isoformat(),
     )
+
+
+def _subjects(entries: Any, where: str) -> tuple[Subject, ...]:
+    if not isinstance(entries, list):
+        raise InvalidInputError(f"subjects is {entries!r} in {where}", "a list, as poolaudit accept writes it")
+    return tuple(_subject(entry, where) for entry in entries)
+
+
+def _subject(entry: Any, where: str) -> Subject:
+    is_whole = isinstance(entry, dict) and "name" in entry
+    if not is_whole or any(type(value) is not _SUBJECT.get(key) for key, value in entry.items()):
+        raise InvalidInputError(f"A subject is {entry!r} in {where}", "a table as poolaudit accept writes it")
+    ends = entry.get("extent", [0.0, 0.0])
+    hits, items = entry.get("hits", 0), entry.get("items", 0)
+    numbers = len(ends) == 2 and all(type(end) in (int, float) for end in ends) and ends[0] <= ends[1]
+    if not numbers or not 0 <= hits <= items:
+        raise InvalidInputError(
+            f"A subject is {entry!r} in {where}", "hits from 0 to items, and an extent of two rising numbers"
+        )
+    extent = (float(ends[0]), float(ends[1])) if "extent" in entry else None
+    return Subject(**{**entry, "extent": extent})
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,283 @@
+"""What `report`, `diff` and `accept` believe of a stored result: its evidence, where that agrees with itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poolaudit.cli.main import main
+from poolaudit.cli.printing import printable
+from specimens.outcomes import save_good_and_bad
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, out, err
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The stored results of a good and of a bad model."""
+    folder = tmp_path_factory.mktemp("stored")
+    save_good_and_bad(folder)
+    for name in ("good", "bad"):
+        with pytest.raises(SystemExit):
+            main(["metrics", str(folder / f"{name}.npz"), "--positive", "fraud", "-q", "--out", str(folder / name)])
+    return {name: json.loads((folder / name / "result.json").read_text()) for name in ("good", "bad")}
+
+
+@pytest.fixture
+def edited(
+    results: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, Edit], None]:
+    """Writes `good.json` and `edited.json`, a result that was changed by hand, into the working folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.json").write_text(json.dumps(results["good"]))
+    (tmp_path / "bad.json").write_text(json.dumps(results["bad"]))
+
+    def write(name: str, edit: Edit) -> None:
+        result = copy.deepcopy(results[name])
+        edit(result)
+        (tmp_path / "edited.json").write_text(json.dumps(result))
+
+    return write
+
+
+def evaluation(result: dict[str, Any]) -> Any:
+    return result["evidence"]["evaluation"]
+
+
+def fraud(result: dict[str, Any]) -> Any:
+    return next(entry for entry in evaluation(result)["per_class"] if entry["name"] == "fraud")
+
+
+def acceptance(code: str, expires: str, **more: Any) -> dict[str, Any]:
+    return {
+        "code": code,
+        "outcome": "FAILED",
+        "severity": "critical",
+        "subjects": [],
+        "reason": "written by hand",
+        "expires": expires,
+    } | more
+
+
+CONTRADICTIONS: dict[str, Edit] = {
+    "recall raised": lambda r: fraud(r)["recall"].update(value=0.99, low=0.98, high=1.0),
+    "recall's interval narrowed": lambda r: fraud(r)["recall"].update(low=0.119, high=0.121),
+    "recall's interval moved up": lambda r: fraud(r)["recall"].update(high=0.99),
+    "precision raised": lambda r: fraud(r)["precision"].update(value=0.99, low=0.98, high=1.0),
+    "the gap closed": lambda r: fraud(r)["precision_minus_recall"].update(value=0.0, low=-0.1, high=0.1),
+    "accuracy of fewer items": lambda r: evaluation(r)["accuracy"].update(n=10),
+    "accuracy above 1": lambda r: evaluation(r)["accuracy"].update(value=1.5, low=1.4, high=1.6),
+    "accuracy below 0": lambda r: evaluation(r)["accuracy"].update(value=-3.0),
+    "ends exchanged": lambda r: fraud(r)["recall"].update(low=0.9, high=0.1),
+    "negative n": lambda r: fraud(r)["recall"].update(n=-5),
+    "confidence of 2": lambda r: evaluation(r)["accuracy"].update(confidence=2.0),
+    "misses turned into hits": lambda r: fraud(r).update(true_positives=200, false_negatives=0),
+    "a cell of the matrix": lambda r: evaluation(r)["confusion"][1].__setitem__(1, 200),
+    "a row of the matrix": lambda r: evaluation(r)["confusion"].pop(),
+    "fewer items": lambda r: evaluation(r).update(n=5),
+    "class of interest unknown": lambda r: evaluation(r).update(positive="fruad"),
+    "majority unknown": lambda r: evaluation(r)["no_information"].update(majority_class="x"),
+    "no-information test passed": lambda r: evaluation(r)["no_information"].update(p_value=1e-9),
+    "p-value of 7": lambda r: evaluation(r)["no_information"].update(p_value=7.0),
+    "area above 1": lambda r: fraud(r)["roc_auc"].update(value=1.2, low=1.1, high=1.3),
+    "evidence taken out": lambda r: r["evidence"].update(evaluation=None),
+    "stage taken out": lambda r: r.update(stages=[]),
+    "stage twice": lambda r: r["stages"].append(r["stages"][0]),
+    "stage never run": lambda r: r["stages"][0].update(outcome="SKIPPED", reason="x"),
+    "stage failed": lambda r: r["stages"][0].update(outcome="FAILED", reason="x"),
+    "another scope": lambda r: r.update(scope="conformance"),
+    "scope without checks": lambda r: r.update(scope="benchmarks"),
+    "another confidence": lambda r: r["policy"].update(confidence=0.5),
+    "recall without a value": lambda r: fraud(r)["recall"].update(value=None, low=None, high=None, reason="x"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_evidence_that_contradicts_itself_is_refused_by_all(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    edited("bad", CONTRADICTIONS[name])
+    for command in (
+        ("report", "edited.json", "--out", "out"),
+        ("accept", "edited.json", "--reason", "x", "--expires", "2999-01-31"),
+        ("diff", "good.json", "edited.json"),
+        ("diff", "edited.json", "good.json"),
+    ):
+        code, out, err = run(capsys, *command)
+        assert (code, out) == (2, ""), command
+        assert err.startswith("poolaudit: 'edited.json'"), command
+    assert not (Path("out") / "report.html").exists()
+    assert not Path("poolaudit-baseline.toml").exists()
+
+
+def passed(result: dict[str, Any]) -> None:
+    result["verdict"] = "READY"
+    for finding in result["findings"]:
+        if finding["outcome"] == "FAILED":
+            finding.update(outcome="PASSED", subjects=[])
+
+
+OTHER_CONCLUSIONS: dict[str, Edit] = {
+    "verdict": lambda r: r.update(verdict="READY"),
+    "outcomes": passed,
+    "severities": lambda r: [f.update(severity="info") for f in r["findings"]],
+    "no findings": lambda r: r.update(findings=[]),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_CONCLUSIONS)
+def test_conclusions_are_drawn_again_and_the_difference_is_told(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    edited("bad", OTHER_CONCLUSIONS[name])
+    code, out, _ = run(capsys, "report", "edited.json", "--out", "out")
+    assert code == 1
+    assert "NOT READY" in out
+    assert "Note: The file" in out
+    assert "The file" in (Path("out") / "report.html").read_text(encoding="utf-8").split("What decided")[0]
+    code, out, _ = run(capsys, "diff", "bad.json", "edited.json")
+    assert code == 0
+    assert "Of the new result: The file" in out
+    assert "fixed" not in out.split("###")[0]
+    code, out, _ = run(capsys, "diff", "good.json", "edited.json")
+    assert code == 1, "what is new is new, whatever the file says"
+    code, out, _ = run(capsys, "accept", "edited.json", "--reason", "x", "--expires", "2999-01-31")
+    assert code == 0
+    assert "PA201" in out
+
+
+def test_an_untouched_result_is_believed(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited("good", lambda r: None)
+    code, out, _ = run(capsys, "report", "edited.json", "--out", "out")
+    assert code == 0
+    assert "Note:" not in out
+    assert run(capsys, "diff", "good.json", "edited.json")[0] == 0
+
+
+@pytest.mark.parametrize("expires", ["2000-01-01", "2999-01-31"])
+def test_an_acceptance_in_the_result_alone_does_not_count(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str], expires: str
+) -> None:
+    def write(result: dict[str, Any]) -> None:
+        codes = [finding["code"] for finding in result["findings"]]
+        result["accepted"] = [acceptance(code, expires) for code in codes]
+
+    edited("bad", write)
+    code, out, _ = run(capsys, "report", "edited.json", "--out", "out")
+    assert code == 1
+    assert "NOT READY" in out
+    assert f"PA201 does not count as accepted until {expires} (written by hand)" in out
+    assert ", accepted</span>" not in (Path("out") / "report.html").read_text(encoding="utf-8")
+    assert run(capsys, "diff", "good.json", "edited.json")[0] == 1
+
+
+def test_an_acceptance_lapses_after_the_result_was_judged(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited("bad", lambda r: None)
+    accepted = ("accept", "edited.json", "--reason", "known", "--expires", "2999-01-31")
+    assert run(capsys, *accepted)[0] == 0
+    again = ("report", "edited.json", "--out", "out", "--baseline", "poolaudit-baseline.toml")
+    code, out, _ = run(capsys, *again)
+    assert code == 0
+    assert "accepted until 2999-01-31: known" in out
+    baseline = Path("poolaudit-baseline.toml")
+    baseline.write_text(baseline.read_text().replace("2999-01-31", "2001-02-03"))
+    code, out, _ = run(capsys, *again)
+    assert code == 1
+    assert "2001-02-03 (known): it expired on 2001-02-03" in out
+    code, out, _ = run(capsys, "diff", "good.json", "edited.json", "--baseline", "poolaudit-baseline.toml")
+    assert code == 1
+
+
+@pytest.mark.parametrize(
+    "expires", ["20990101", "2099-W01-1", "2099-1-1", "2099-01-01T00:00", " 2099-01-01", "tomorrow"]
+)
+def test_the_expiry_day_has_one_form(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str], expires: str
+) -> None:
+    edited("bad", lambda r: None)
+    code, _, err = run(capsys, "accept", "edited.json", "--reason", "x", "--expires", expires)
+    assert code == 2
+    assert "YYYY-MM-DD" in err
+
+
+def test_a_baseline_that_cannot_be_written_names_its_own_option(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited("bad", lambda r: None)
+    arguments = ("--reason", "x", "--expires", "2999-01-31", "--baseline", "nowhere/b.toml")
+    code, _, err = run(capsys, "accept", "edited.json", *arguments)
+    assert code == 2
+    assert "--baseline" in err
+    assert "--out" not in err
+
+
+HOSTILE_TITLE = "a\x1b[31mb\x07\u202ec\u2066\x9bd\x00\ufeff"
+
+
+def test_what_is_printed_is_printable(edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str]) -> None:
+    edited("bad", lambda r: r.update(title=HOSTILE_TITLE + "y" * 1_000))
+    for command in (("report", "edited.json", "--out", "out"), ("diff", "edited.json", "bad.json")):
+        _, out, err = run(capsys, *command)
+        assert not set(HOSTILE_TITLE) - set("abcd[31m") & set(out + err)
+        assert max(map(len, out.split("###")[0].splitlines())) < 600
+    code, _, err = run(capsys, "diff", "edited.json", "gone\x1b[2J.json")
+    assert code == 2
+    assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("text", ["größe 漢字", "a\nb\tc", "👩‍👩‍👧", "می‌خواهم", "n = 1 000"])
+def test_ordinary_writing_is_printed_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [('label,"p_a\nb",p_c', "goes on in the next line"), ('label,predicted,"x\r\ny"', "goes on in the next line")],
+)
+def test_a_column_name_over_two_lines_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], header: str, words: str
+) -> None:
+    (tmp_path / "p.csv").write_bytes(f"{header}\na,0.1,0.9\nb,0.1,0.9\n".encode())
+    code, _, err = run(capsys, "metrics", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert words in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no names that are not UTF-8")
+def test_a_file_name_need_not_be_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad\udcff.csv"
+    file.write_text("label,predicted\n" + "a,a\nb,b\n" * 200)
+    code, out, _ = run(capsys, "metrics", str(file), "--out", str(tmp_path / "out"))
+    assert code == 0
+    assert "\\udcff" in out
+
+
+def test_an_audit_in_which_nothing_could_be_checked_is_not_green(
+    edited: Callable[[str, Edit], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unrun(result: dict[str, Any]) -> None:
+        result["evidence"]["evaluation"] = None
+        result["stages"][0].update(outcome="SKIPPED", reason="not asked for")
+
+    edited("good", unrun)
+    code, out, _ = run(capsys, "report", "edited.json", "--out", "out")
+    assert code == 1
+    assert "No check could be carried out" in out
