@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from poolaudit.cli.main import main
@@ -281,3 +282,28 @@ def test_an_audit_in_which_nothing_could_be_checked_is_not_green(
     code, out, _ = run(capsys, "report", "edited.json", "--out", "out")
     assert code == 1
     assert "No check could be carried out" in out
+
+
+def test_leaked_items_are_known_by_their_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same leak in another order is no alarm; as many others, or one more, are."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x, y = digits.images.astype(np.uint8), digits.target
+    train, rest = np.arange(900), np.arange(900, 1300)
+    monkeypatch.chdir(tmp_path)
+    np.savez("train.npz", x=x[train], y=y[train])
+    rng = np.random.default_rng(0)
+    for name, leaked in (("old", range(20)), ("same", range(20)), ("others", range(20, 40)), ("more", range(21))):
+        items = rng.permutation([*rest, *leaked])
+        np.savez(f"{name}.npz", x=x[items], y=y[items])
+        run(capsys, "leaks", "--train", "train.npz", "--test", f"{name}.npz", "-q", "--out", name)
+    accepted = ("accept", "old", "--code", "PA401", "--reason", "x", "--expires", "2999-01-31")
+    assert run(capsys, *accepted)[0] == 0
+    for name, is_worse in (("same", False), ("others", True), ("more", True)):
+        _, out, _ = run(capsys, "diff", "old", name)
+        assert ("Worse than before" in out and "accused now and not before: 'item" in out.lower()) is is_worse, name
+        _, out, _ = run(capsys, "report", name, "--baseline", "poolaudit-baseline.toml", "--out", "again")
+        assert ("PA401 does not count as accepted" in out) is is_worse, name
