@@ -123,11 +123,21 @@ def refusal(layer: LayerUnderTest, case: Case) -> None:
     may_be_empty = case.flaw == "window_exceeds_input" or (custom and case.flaw != "negative_output_size")
     if may_be_empty and y.ndim == x.ndim and not y.size:
         return  # nothing came out, which is no value; where a shape was declared, its inference is judged apart
+    if case.flaw == "negative_strides" and custom and _takes_no_step(case.configuration, y):
+        raise NotApplicable
     if case.flaw == "wrong_input_rank" and custom and getattr(layer.instance, "input_spec", None) is None:
         raise NotApplicable  # most right layers reduce fixed axes of whatever comes, and leave the rank to Keras
     if case.flaw in ("unknown_padding", "unknown_data_format") and str(_spelt(case)).lower() in _NAMES:
         raise NotApplicable
     raise Violation(f"an output of shape {y.shape}", "an exception", f"accepts {(case.flaw or '').replace('_', ' ')}")
+
+
+def _takes_no_step(configuration: PoolConfiguration, y: np.ndarray) -> bool:
+    """Whether the window has one place along every axis whose stride is wrong: nothing shows what the stride does."""
+    if y.ndim != configuration.rank + 2:
+        return False
+    strides = configuration.effective_strides
+    return all(y.shape[a] <= 1 for a, s in zip(configuration.spatial_axes(), strides, strict=True) if s < 1)
 
 
 def _as_one_number(case: Case) -> PoolConfiguration | None:
