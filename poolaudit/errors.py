@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
+
+
+_MOST_CHOICES = 2000  # a header of 200,000 columns would be searched for seconds
 
 
 class PoolauditError(Exception):
@@ -38,7 +42,7 @@ class MissingExtraError(PoolauditError, ImportError):
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """The sentence `Did you mean 'x'?` for the closest of `choices`, or an empty string."""
-    known = list(choices)
+    known = list(itertools.islice(choices, _MOST_CHOICES))
     by_lowercase = {choice.lower(): choice for choice in known}
     close = difflib.get_close_matches(word.lower(), list(by_lowercase), n=1, cutoff=0.6)
     return f"Did you mean {by_lowercase[close[0]]!r}?" if close else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +20,8 @@ else:
     import tomli as tomllib
 
 _FILE_LIMIT_BYTES = 1_000_000
+_MOST_DOTS = 1000
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +132,18 @@ def read_toml(path: Path, what: str = "Policy file", limit_bytes: int = _FILE_LI
         InvalidInputError: The file is missing, unreadable, over the limit or not TOML; `what` names it in the message.
     """
     try:
-        if path.stat().st_size > limit_bytes:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
+            raise InvalidInputError(f"{what} {path.name!r} is no file", "a TOML file")
+        if status.st_size > limit_bytes:
             raise InvalidInputError(
                 f"{what} {path.name!r} is larger than {limit_bytes // 1_000_000} MB", "a small TOML file"
             )
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if any(_QUOTED.sub("", line).count(".") > _MOST_DOTS for line in text.splitlines()):
+            # A dotted key takes the parser time with the square of its parts: an hour for a file of 1 MB.
+            raise InvalidInputError(f"{what} {path.name!r} has a line of over {_MOST_DOTS} dots", "a small TOML file")
+        values: dict[str, Any] = tomllib.loads(text)
         return values
     except FileNotFoundError:
         siblings = [entry.name for entry in path.parent.glob("*.toml")]
@@ -143,7 +154,9 @@ def read_toml(path: Path, what: str = "Policy file", limit_bytes: int = _FILE_LI
         ) from None
     except OSError as error:
         raise InvalidInputError(f"{what} {str(path)!r} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except InvalidInputError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, a number of thousands of digits
         raise InvalidInputError(f"{what} {path.name!r} is not valid TOML: {error}") from None
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poolaudit.baseline import apply_baseline
+from poolaudit.baseline import apply_baseline, load_baseline
 from poolaudit.cli.printing import printable, say
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
@@ -34,9 +34,22 @@ PolicyFile = Annotated[
 FailLevel = Annotated[
     str | None, typer.Option("--fail-level", help="Exit with 1 from this severity on: critical, major, minor or info.")
 ]
+
+
+def _readable_baseline(file: Path | None) -> Path | None:
+    """Reads the baseline before any work begins: one that cannot be read must not cost the result of an hour."""
+    if file is not None:
+        load_baseline(file)
+    return file
+
+
 Baseline = Annotated[
     Path | None,
-    typer.Option("--baseline", help="TOML file of accepted findings (see poolaudit accept): fail only on new ones."),
+    typer.Option(
+        "--baseline",
+        help="TOML file of accepted findings (see poolaudit accept): fail only on new ones.",
+        callback=_readable_baseline,
+    ),
 ]
 Positive = Annotated[str | None, typer.Option("--positive", help="The class of interest. [default: judge each class]")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output, nothing else.")]

@@ -23,6 +23,9 @@ from poolaudit.subject.splits import DataSplit
 Array = np.ndarray[Any, Any]
 Column = Sequence[str | None]
 
+# What makes a cell a formula in a spreadsheet.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 # Training comes first, then the others as they are compared with it.
 _ORDER = ("train", "test", "validation")
 
@@ -177,8 +180,23 @@ def _manifest(division: Division, splits: Mapping[str, DataSplit]) -> bytes:
         for at, where in enumerate(new):
             path = "" if split.paths is None else split.paths[at] or ""
             is_clean = "" if name != "test" else "yes" if at in clean else "no"
-            writer.writerow([name, at, path, split.class_names[split.labels[at]], is_clean, units[at], where])
+            label = split.class_names[split.labels[at]]
+            writer.writerow([name, at, _as_path(path), _as_text(label), is_clean, units[at], where])
     return stream.getvalue().encode(errors="replace")
+
+
+def _as_path(path: str) -> str:
+    """The same path, written so that no spreadsheet takes it for a formula."""
+    return f"./{path}" if path.startswith(_FORMULA) else path
+
+
+def _as_text(label: str) -> str:
+    """The label; one that a spreadsheet would take for a formula gets the apostrophe that marks text there."""
+    try:
+        float(label)
+    except ValueError:
+        return f"'{label}" if label.startswith(_FORMULA) else label
+    return label
 
 
 def _positions(division: Division) -> bytes:

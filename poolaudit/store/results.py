@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import msgspec
@@ -35,7 +36,7 @@ def decode_result(content: bytes, origin: str = "result.json") -> AuditResult:
         version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("schema_version")
         if version is None or bytes(version) != str(SCHEMA_VERSION).encode():
             raise InvalidInputError(
-                f"{origin!r} has schema version {bytes(version).decode() if version else 'none'}",
+                f"{origin!r} has schema version {bytes(version)[:20].decode(errors='replace') if version else 'none'}",
                 f"schema version {SCHEMA_VERSION}",
                 "Run the audit again with this version of poolaudit",
             )
@@ -70,7 +71,10 @@ def load_result(path: str | Path) -> AuditResult:
     if path.is_dir():
         path = path / "result.json"
     try:
-        if path.stat().st_size > _FILE_LIMIT_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
+            raise InvalidInputError(f"The result {str(path)!r} is no file", "a result.json written by poolaudit")
+        if status.st_size > _FILE_LIMIT_BYTES:
             raise InvalidInputError(f"{str(path)!r} is larger than 500 MB", "a result.json written by poolaudit")
         content = path.read_bytes()
     except OSError as error:

@@ -51,7 +51,7 @@ def parse_config(text: str | bytes, where: str) -> dict[str, Any]:
     """
     try:
         config = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:  # TypeError: an HDF5 attribute that is no text
         raise InvalidInputError(
             f"{where} is not readable JSON ({type(error).__name__})",
             "a model file as Keras writes it",

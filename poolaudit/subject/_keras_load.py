@@ -148,6 +148,8 @@ def load_keras_file(
         try:
             return load(True), ()
         except Exception as error:
+            if type(error).__name__ == "ResourceExhaustedError":  # it would be as large without its optimizer
+                raise _not_loadable(name, error, path) from error
             compiled_error = error
         try:
             model = load(False)

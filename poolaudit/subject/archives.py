@@ -78,7 +78,7 @@ def read_npz(path: Path, keys: Iterable[str], *, stream: bool = False) -> dict[s
         raise
     except MemoryError as error:
         raise InvalidInputError(f"{path.name} does not fit into memory", "", "Audit a smaller sample") from error
-    except _BROKEN as error:
+    except Exception as error:  # NumPy parses an array's header as Python: TokenError, SyntaxError, RecursionError ...
         raise _not_an_archive(path, error) from error
 
 

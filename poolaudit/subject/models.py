@@ -50,6 +50,8 @@ def load_model(source: Any, *, trust_model_code: bool = False) -> LoadedModel:
 def _from_path(path: Path, trust_model_code: bool) -> LoadedModel:
     if path.is_dir():
         return _from_saved_model(path, trust_model_code)
+    if not path.is_file():  # a pipe or a device may never end
+        raise InvalidInputError(f"{path.name} is no file", ALLOWED)
     form = _SUFFIXES.get(path.suffix.lower())
     try:
         with path.open("rb") as file:
