@@ -6,7 +6,6 @@ import difflib
 import itertools
 from collections.abc import Iterable
 
-
 _MOST_CHOICES = 2000  # a header of 200,000 columns would be searched for seconds
 
 

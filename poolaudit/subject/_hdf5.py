@@ -7,7 +7,6 @@ from typing import Any
 from poolaudit.errors import InvalidInputError
 from poolaudit.subject.memory import require_fits
 
-
 # Weights lie in the file nearly as they are; gzip reaches about 1000:1 only on nothing.
 _BOMB_FLOOR_BYTES = 2**28
 _BOMB_EXPANSION = 100
@@ -17,7 +16,7 @@ def refuse_foreign_links(file: Any, name: str) -> None:
     """Refuses an open h5py file that is more than the data in itself.
 
     Raises:
-        InvalidInputError: It holds external links, external storage or virtual data sets, a group that holds itself, or a
+        InvalidInputError: It holds links or data kept in other files, a group that holds itself, or a
             data set that unpacks to an implausible size or to more than fits into memory.
     """
     import h5py

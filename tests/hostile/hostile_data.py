@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-
 from hostile_documents import endless, linked_in_a_ring, pipe, text
+from PIL import Image
 
 Maker = Callable[[Path, Path], str]
 
