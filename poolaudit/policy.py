@@ -134,7 +134,7 @@ def read_toml(path: Path, what: str = "Policy file", limit_bytes: int = _FILE_LI
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
-            raise InvalidInputError(f"{what} {path.name!r} is no file", "a TOML file")
+            raise InvalidInputError(f"{what} {path.name!r} cannot be read: it is no file", "a TOML file")
         if status.st_size > limit_bytes:
             raise InvalidInputError(
                 f"{what} {path.name!r} is larger than {limit_bytes // 1_000_000} MB", "a small TOML file"

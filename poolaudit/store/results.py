@@ -73,7 +73,9 @@ def load_result(path: str | Path) -> AuditResult:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
-            raise InvalidInputError(f"The result {str(path)!r} is no file", "a result.json written by poolaudit")
+            raise InvalidInputError(
+                f"The result {str(path)!r} cannot be read: it is no file", "a result.json written by poolaudit"
+            )
         if status.st_size > _FILE_LIMIT_BYTES:
             raise InvalidInputError(f"{str(path)!r} is larger than 500 MB", "a result.json written by poolaudit")
         content = path.read_bytes()
