@@ -48,6 +48,17 @@ def endless(name: str) -> Maker:
     return make
 
 
+def sparse(name: str, size: int) -> Maker:
+    """Zero bytes that take no room on the disk."""
+
+    def make(folder: Path, sound: Path) -> str:
+        with (folder / name).open("wb") as file:
+            file.truncate(size)
+        return name
+
+    return make
+
+
 def folder_named(name: str) -> Maker:
     def make(folder: Path, sound: Path) -> str:
         (folder / name).mkdir()
@@ -63,7 +74,7 @@ def toml(name: str) -> dict[str, Maker]:
         "random bytes": text(name, bytes(range(256)) * 4),
         "another encoding": text(name, "titel = 'ü'".encode("utf-16")),
         "zero bytes": text(name, "\x00" * 100),
-        "two megabytes": text(name, "#" * (2 << 20)),
+        "a hundred megabytes": sparse(name, 100 << 20),
         "deep nesting": text(name, "a = " + "[" * 5000 + "]" * 5000),
         "deep keys": text(name, ".".join(["a"] * 20_000) + " = 1"),
         "a number of 9,000 digits": text(name, "good_recall = " + "9" * 9000),
