@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -125,6 +125,17 @@ class Dependence:
             for atom in reversed(result.axes[axis]):
                 result = result._without(atom, gone)
         return result
+
+    def running(self, axis: int, keys: Collection[tuple[int, int]], step: float) -> Dependence:
+        """With an axis of one cell along which input axes of one cell run, in steps of so many input cells."""
+        one = self.single(axis)
+        local = {
+            key: replace(entry, atoms=one.axes[axis], step=step, coarsest=max(entry.coarsest, step))
+            if key in keys and entry.atoms == ()
+            else entry
+            for key, entry in one.local.items()
+        }
+        return replace(one, local=local)
 
     def drop(self, axes: Iterable[int]) -> Dependence:
         """Takes axes of size 1 away."""
@@ -344,13 +355,21 @@ def _step_of(index: Index, phases: Phases | None) -> float:
         return 1.0
     if phases is not None:
         return phases.step / len(phases.taps)
-    read = index >= 0
-    centres = np.where(read, index, 0).sum(axis=1)[read.any(axis=1)] / read.sum(axis=1)[read.any(axis=1)]
-    steps = np.abs(np.diff(centres))
+    rows = index[(index >= 0).any(axis=1)]
+    first = np.where(rows >= 0, rows, np.iinfo(np.int64).max).min(axis=1)
+    # Of windows that grow, as those of a running sum, one end stays and the other moves by a cell.
+    return max(_usual(np.abs(np.diff(end))) for end in (first, rows.max(axis=1))) or 1.0
+
+
+def _usual(steps: Index) -> float:
+    """The step that nearly all of them are, else their mean; 0 where nothing moves."""
     moved = steps[steps > 0]
     if len(moved) == 0:
-        return 1.0
-    # Where cells were rolled or mirrored, a jump from one end to the other is no step.
+        return 0.0
+    sizes, counts = np.unique(moved, return_counts=True)
+    # Borders cut windows short, and where cells were rolled or mirrored, a jump from one end to the other is no step.
+    if len(moved) >= 0.9 * len(steps) and counts.max() >= 0.8 * len(moved):
+        return float(sizes[counts.argmax()])
     return float(steps[steps <= 2 * np.median(moved)].mean())
 
 
@@ -366,11 +385,11 @@ def _aligned(one: Local, other: Local, sizes: Sizes) -> tuple[Local, Local]:
 
 def _both(one: Local, other: Local) -> Local:
     whole, irregular = one.whole or other.whole, one.irregular or other.irregular
+    coarsest = min(one.coarsest, other.coarsest)
     if bool(one.atoms) != bool(other.atoms):
         # One way sees the same cells wherever the other looks: a gate, or a map that was averaged to one cell.
         kept, gate = (one, other) if one.atoms else (other, one)
-        return replace(kept, whole=whole or gate.atoms is not None, irregular=irregular)
-    coarsest = min(one.coarsest, other.coarsest)
+        return replace(kept, whole=whole or gate.atoms is not None, irregular=irregular, coarsest=coarsest)
     if one.atoms is None or other.atoms is None:
         kept = other if one.atoms is None else one
         return replace(kept, whole=whole, irregular=irregular, coarsest=coarsest)

@@ -38,7 +38,7 @@ def _reads_padding(operation: Any) -> bool:
     # For each axis of the pool, the axis of the tensor that is looked at; None where it was made on the way.
     axes: list[int | None] = list(range(len(windows)))
     source = operation.inputs[0].op
-    while source.type in _PASSING and len(source.inputs) > 0:
+    while (source.type in _PASSING and len(source.inputs) > 0) or _pads_other_axes(source, axes, windows):
         axes = _axes_before(source, axes)
         source = source.inputs[0].op
     if source.type not in ("Pad", "PadV2") or not _pads_zeros(source):
@@ -58,6 +58,14 @@ def _reads_padding(operation: Any) -> bool:
         if before > 0 or (after > 0 and (n is None or m is None or (m - 1) * s + k > n - after)):
             return True
     return False
+
+
+def _pads_other_axes(operation: Any, axes: list[int | None], windows: list[int]) -> bool:
+    if operation.type not in ("Pad", "PadV2", "MirrorPad"):
+        return False
+    amounts = _static(operation.inputs[1])
+    moved = {axis for axis, size in zip(axes, windows, strict=True) if size > 1 and axis is not None}
+    return amounts is not None and not any(amounts[axis].any() for axis in moved if axis < len(amounts))
 
 
 def _axes_before(operation: Any, axes: list[int | None]) -> list[int | None]:

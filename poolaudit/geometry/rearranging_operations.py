@@ -141,8 +141,11 @@ def _placed(pieces: Sequence[tuple[Dependence | None, int]], axis: int, shape: t
     """Pieces laid one behind the other along an axis."""
     result: Dependence | None = None
     start = 0
+    steps = _steps([entry for entry, _ in pieces])
     for entry, size in pieces:
         if entry is not None:
+            for key, step in steps.items():
+                entry = entry.running(axis, (key,), step) if size == 1 else entry
             before, after = start, shape[axis] - start - size
             if before or after:
                 entry = entry.window(axis, *stencils.padded(size, before, after))
@@ -150,6 +153,24 @@ def _placed(pieces: Sequence[tuple[Dependence | None, int]], axis: int, shape: t
         start += size
     assert result is not None
     return result
+
+
+def _steps(pieces: Sequence[Dependence | None]) -> dict[tuple[int, int], float]:
+    """Input axes of which each piece sees one place, another than the piece before: by how many cells it moves."""
+    first, second = (pieces[0], pieces[1]) if len(pieces) > 1 else (None, None)
+    if first is None or second is None:
+        return {}
+    found = {}
+    for key, entry in first.local.items():
+        if entry.atoms == () and key in second.local and second.local[key].atoms == ():
+            places = [
+                min(int(t.parts[key[1]].runs.low.min()) for t in piece.terms if t.source == key[0])
+                for piece in (first, second)
+                if any(t.source == key[0] and not t.parts[key[1]].atoms for t in piece.terms)
+            ]
+            if len(places) == 2 and places[0] != places[1]:
+                found[key] = float(abs(places[1] - places[0]))
+    return found
 
 
 def _gather(operation: Any, inputs: Inputs, static: Static) -> Dependence:

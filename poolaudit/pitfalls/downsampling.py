@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from poolaudit.evidence.geometry import GeometryEvidence, LayerField
 from poolaudit.findings import Fact, Subject
@@ -34,6 +35,16 @@ def convolutions_still_see_more(evidence: Evidence, policy: Policy) -> Judgement
         return Judgement(Outcome.SKIPPED, "No convolution with a window was found.")
     idle = [layer for layer in counted if _sees_all(layer, _sizes_before(geometry, layer))]
     facts = (Fact("Input", " × ".join(str(size) for size in geometry.input_sizes)), *_fields(idle))
+    open_ = [layer for layer in counted if layer not in idle and _may_see_all(layer, _sizes_before(geometry, layer))]
+    if not idle and open_:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"What goes into {len(open_)} of {len(counted)} convolutions sees windows of no constant size, so their "
+            f"fields are not known, first of {open_[0].name!r}.",
+            facts,
+            "A model without recurrent layers or resizing in front of them, or a look at this part by hand.",
+            subjects=tuple(Subject(layer.name, False) for layer in open_),
+        )
     if not idle:
         return Judgement(Outcome.PASSED, "Every convolution sees more than the one before it.", facts)
     return Judgement(
@@ -121,23 +132,17 @@ def downsampling_is_low_passed(evidence: Evidence, policy: Policy) -> Judgement:
     geometry = evidence.geometry
     if geometry is None or not geometry.layers:
         return _unknown(geometry)
-    averages = {
-        site.name
-        for site in geometry.sites
-        if site.kind == "average" and all(w >= s for w, s in zip(site.window or (), site.strides or (), strict=False))
-    }
-    aliasing = [
-        layer
-        for layer in geometry.layers
-        if layer.strides is not None
-        and max(layer.strides) > 1
-        and layer.kind in ("convolution", "pooling")
-        and not is_transposed(layer)
-        and layer.name not in averages
-    ]
-    # Layers side by side leave maps of one step; layers behind each other do not.
-    if len({tuple(field.stride for field in layer.fields) for layer in aliasing}) < 2:
-        return Judgement(Outcome.PASSED, "Maps are not thinned out more than once without a low-pass.")
+    aliasing = [layer for layer in geometry.layers if _thins_without_low_pass(layer, geometry)]
+    if not any(_thinned_before(later, aliasing) for later in aliasing):
+        unknown = [layer for layer in aliasing if any(field.stride is None for field in layer.fields)]
+        if unknown and len(aliasing) > 1:
+            return Judgement(
+                Outcome.UNDECIDED,
+                f"Whether {unknown[-1].name!r} thins out a map that was thinned out before is not known: windows of no "
+                "constant step lie in front of it.",
+                subjects=tuple(Subject(layer.name, False) for layer in unknown),
+            )
+        return Judgement(Outcome.PASSED, "No convolution or maximum thins out a map that another one thinned out.")
     return Judgement(
         Outcome.FAILED,
         f"Maps are thinned out {len(aliasing)} times without a low-pass, as in nearly every network.",
@@ -148,6 +153,52 @@ def downsampling_is_low_passed(evidence: Evidence, policy: Policy) -> Judgement:
         "Blurred downsampling, where shift consistency is measured to be low.",
         subjects=tuple(Subject(layer.name) for layer in aliasing),
     )
+
+
+def _thins_without_low_pass(layer: LayerField, geometry: GeometryEvidence) -> bool:
+    if layer.kind not in ("convolution", "pooling") or is_transposed(layer):
+        return False
+    if layer.strides is None or max(layer.strides) < 2 or _ends_the_map(layer):
+        return False
+    wide = layer.window is not None and all(w >= s for w, s in zip(layer.window, layer.strides, strict=False))
+    averages = layer.layer in ("AvgPool", "AvgPool3D") or any(
+        site.kind == "average" and (site.name == layer.name or site.name.startswith(f"{layer.name}/"))
+        for site in geometry.sites
+    )
+    return not (averages and wide)
+
+
+def _ends_the_map(layer: LayerField) -> bool:
+    """One cell is left: the window took the whole map, as a global operation does."""
+    shape = layer.output_shape[2:] if layer.channels_first else layer.output_shape[1:-1]
+    return all(size == 1 for size in shape)
+
+
+def _thinned_before(later: LayerField, layers: Sequence[LayerField]) -> bool:
+    """Whether one of the layers thinned out, along the same axis, the map that this one thins out."""
+    for axis, (step, own) in enumerate(_steps_along(later)):
+        for other in layers:
+            steps = _steps_along(other)
+            if other is later or other.source != later.source or axis >= len(steps) or own < 2 or steps[axis][1] < 2:
+                continue
+            before = steps[axis][0]
+            if step is not None and before is not None and abs(before) * own <= abs(step) * (1 + 1e-9):
+                return True
+    return False
+
+
+def _steps_along(layer: LayerField) -> list[tuple[float | None, int]]:
+    """By axis of the input, the step of the layer's map and the layer's own stride."""
+    strides, steps = layer.strides or (), [field.stride for field in layer.fields]
+    if len(strides) == len(steps):
+        return list(zip(steps, strides, strict=True))
+    known = [abs(step) for step in steps if step is not None]
+    return [(max(known) if len(known) == len(steps) else None, max(strides, default=1))]
+
+
+def _may_see_all(layer: LayerField, sizes: tuple[int, ...]) -> bool:
+    """Whether it is not known to see less than all along any axis."""
+    return all(field is None or field >= size for field, size in zip(layer.before, sizes, strict=True))
 
 
 def _sizes_before(geometry: GeometryEvidence, layer: LayerField) -> tuple[int, ...]:

@@ -76,6 +76,9 @@ def trace(loaded: LoadedModel, shapes: Sequence[Sequence[int]] | None = None) ->
     model = loaded.keras_model
     signature = _signature(model, loaded) if shapes is None else _fixed_signature(model, loaded, shapes)
     calls: list[Call] = []
+    if not getattr(model, "built", True):  # its inner layers may be made by the first call, too late to be recorded
+        with quiet_keras():
+            tf.function(lambda x: model(x, training=False), autograph=False).get_concrete_function(signature)
     with _recorded(model, calls), quiet_keras():
         function = tf.function(lambda x: model(x, training=False), autograph=False)
         concrete = function.get_concrete_function(signature)
