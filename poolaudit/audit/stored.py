@@ -14,6 +14,7 @@ from poolaudit.evidence.evaluation import EvaluationEvidence
 from poolaudit.results import AuditResult
 
 _ROUNDING = 1e-6
+_MOST_ITEMS = 10**15
 _ONLY_STATED = "it stands in the stored result alone; give the baseline with --baseline to count it"
 
 
@@ -69,8 +70,12 @@ def _contradictions(stored: AuditResult) -> Iterator[str]:
 def _in_intervals(evaluation: EvaluationEvidence, confidence: float) -> Iterator[str]:
     """Intervals that follow from the confusion matrix, made again."""
     from poolaudit.evaluation.confusion import RankingMetrics, class_metrics, no_information_test
+    from poolaudit.statistics.bootstrap import METRICS, margins_of
     from poolaudit.statistics.intervals import wilson
 
+    if max((count for row in evaluation.confusion for count in row), default=0) > _MOST_ITEMS:
+        yield "the confusion matrix counts more items than there can be"
+        return
     counts = np.array(evaluation.confusion, np.int64)
     names = evaluation.class_names
     unknown = Estimate.not_estimable("not compared")
@@ -82,8 +87,20 @@ def _in_intervals(evaluation: EvaluationEvidence, confidence: float) -> Iterator
             if not _agree(getattr(given, metric), getattr(made, metric)):
                 yield f"{metric.replace('_', ' ')} of {given.name!r} is not that of its counts"
     test, made_test = evaluation.no_information, no_information_test(counts, names)
-    if test.majority_class != made_test.majority_class or abs(test.p_value - made_test.p_value) > _ROUNDING:
+    differs = abs(test.p_value - made_test.p_value) > _ROUNDING or abs(test.rate - made_test.rate) > _ROUNDING
+    if test.majority_class != made_test.majority_class or differs:
         yield "the test against the most frequent class is not that of the confusion matrix"
+    margins = margins_of(counts)
+    stated = {name: getattr(evaluation, name) for name in ("balanced_accuracy", "matthews_correlation", "cohens_kappa")}
+    for average in evaluation.averages:
+        stated |= {f"{average.average}_{metric}": getattr(average, metric) for metric in ("precision", "f1")}
+    for name, estimate in stated.items():
+        if name in METRICS and not _is_value(estimate, float(np.ravel(METRICS[name](margins))[0])):
+            yield f"{name.replace('_', ' ')} is not that of the confusion matrix"
+
+
+def _is_value(given: Estimate, made: float) -> bool:
+    return given.value is None or np.isnan(made) or abs(given.value - made) <= _ROUNDING
 
 
 def _agree(given: Estimate, made: Estimate) -> bool:

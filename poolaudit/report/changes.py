@@ -56,6 +56,12 @@ def change_between(old: Finding | None, new: Finding | None, p_values: Mapping[T
     return _among_open(old, new, p_values, error)
 
 
+def _fewer_items(old: Finding, new: Finding) -> bool:
+    """Whether what is charged rests on fewer items than before, so that it is milder for want of evidence."""
+    before = {(s.metric, s.name): s.items for s in old.subjects if s.metric}
+    return any(s.items < before.get((s.metric, s.name), 0) for s in new.subjects if s.metric)
+
+
 def _among_open(old: Finding, new: Finding, p_values: Mapping[Test, float], error: float) -> Became:
     worse = what_is_worse(charge_of(old), charge_of(new), p_values, error)
     if worse:
@@ -63,5 +69,5 @@ def _among_open(old: Finding, new: Finding, p_values: Mapping[Test, float], erro
     if new.outcome is not old.outcome:
         return Change.NO_LONGER_DECIDED, ()
     accused, was_accused = ({subject.name for subject in finding.subjects} for finding in (new, old))
-    is_better = new.severity.rank > old.severity.rank or accused < was_accused
+    is_better = (new.severity.rank > old.severity.rank and not _fewer_items(old, new)) or accused < was_accused
     return (Change.BETTER if is_better else Change.UNCHANGED), ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import EvaluationEvidence
 from poolaudit.findings import Finding
+from poolaudit.outcomes import Outcome
 from poolaudit.pitfalls.worsening import Test, charge_of, corrected, tests_of
 from poolaudit.report.changes import Change, change_between
 from poolaudit.report.question import Question
@@ -70,7 +71,12 @@ class Comparison:
 
     @property
     def breaks_the_build(self) -> bool:
-        """True where a finding is new or worse, counts at the new result's fail level and is not accepted."""
+        """True where a finding is new or worse, counts at the new result's fail level and is not accepted.
+
+        A stage that crashed in the new result alone breaks it too: what it would have found is not known.
+        """
+        if newly_crashed(self.old, self.new):
+            return True
         changed = self.of(Change.NEW, Change.WORSE, Change.NEWLY_ASSESSED)
         return any(f.new is not None and self.new.breaks_the_build(f.new) for f in changed)
 
@@ -95,7 +101,7 @@ def compare(old: AuditResult, new: AuditResult) -> Comparison:
     findings = []
     for code in sorted(before.keys() | after.keys()):
         was, now = before.get(code), after.get(code)
-        became = change_between(was, now, p_values, new.policy.family_wise_error)
+        became = change_between(was, now, p_values, old.policy.family_wise_error)
         change, why = question.reread(became, was, now, p_values)
         title = (now or before[code]).title
         findings.append(ChangedFinding(code, title, change, was, now, why))
@@ -118,7 +124,7 @@ def _metrics(old: AuditResult, new: AuditResult, p_values: Mapping[Test, float])
     for key, rate in after.items():
         if key in before:
             p, difference = tested.get(key), difference_of_rates(rate, before[key])
-            has_moved = p is not None and p < new.policy.family_wise_error
+            has_moved = p is not None and p < old.policy.family_wise_error
             moved.append(MovedMetric(_name(key), before[key], rate, difference, p, has_moved))
     return tuple(moved)
 
@@ -145,7 +151,20 @@ def _own(old: AuditResult, new: AuditResult) -> Iterator[str]:
         yield from (f"Of the {which} result: {note}" for note in result.notes)
 
 
+def newly_crashed(old: AuditResult, new: AuditResult) -> tuple[str, ...]:
+    """Stages that crashed in the new result and not in the old one."""
+    before = {stage.name for stage in old.stages if stage.outcome is Outcome.CRASHED}
+    return tuple(s.name for s in new.stages if s.outcome is Outcome.CRASHED and s.name not in before)
+
+
 def _notes(old: AuditResult, new: AuditResult) -> Iterator[str]:
+    for name in newly_crashed(old, new):
+        yield f"The stage {name} crashed in the new result: nothing is known of what it would have found."
+    if old.provenance.seed != new.provenance.seed:
+        yield (
+            f"The seeds differ ({old.provenance.seed} and {new.provenance.seed}): a check whose interval is drawn may "
+            "fall on the other side of its bar by that alone."
+        )
     data = [{d.split: d.sha256 for d in result.provenance.data}.get("test") for result in (old, new)]
     if old.evidence.evaluation is not None and new.evidence.evaluation is not None:
         if old.provenance.model is None or new.provenance.model is None:

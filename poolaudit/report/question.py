@@ -78,7 +78,7 @@ class Question:
             return Change.NEWLY_ASSESSED, (told,)
         if same.is_open and not now.is_open:
             return Change.NO_LONGER_ASSESSED, (told,)
-        change, why = change_between(was, same, p_values, self.new.policy.family_wise_error)
+        change, why = change_between(was, same, p_values, self.old.policy.family_wise_error)
         if became[0] is Change.WORSE and change is not Change.WORSE:
             return Change.NEWLY_ASSESSED, (*became[1], told)
         return change, (*why, told)
@@ -90,7 +90,10 @@ class Question:
         if was.code in _BY_CLASS:
             before, after = _judged(self.old), _judged(self.new)
             gone = before - after
-            lost = (accused & gone) if was.is_open else (gone if gone == before else set())
+            if was.is_open:
+                lost = {name for name in accused if self._is_gone(name.removeprefix("order of "))}
+            else:
+                lost = gone if gone == before else set()
         elif was.code in _OF_ALL and was.is_open:
             lost = _present(self.old) - _present(self.new)
         if was.code in _OF_INTEREST and _positive(self.old) not in (_positive(self.new), None):
@@ -104,6 +107,14 @@ class Question:
         if was.code == "PA306" and was.is_open and _easier_feature(self.old, self.new):
             lost |= {"the smaller feature"}
         return lost
+
+    def _is_gone(self, name: str) -> bool:
+        """Whether a class that was judged, with or without items of its own, is not judged any more."""
+        before, after = _support(self.old), _support(self.new)
+        if name not in before:
+            return False
+        asked = _positive(self.new) in (None, name)
+        return not asked or name not in after or (before[name] > 0 and not after[name])
 
 
 def _notes(old: AuditResult, new: AuditResult) -> Iterator[str]:
@@ -135,10 +146,15 @@ def _positive(result: AuditResult) -> str | None:
     return None if result.evidence.evaluation is None else result.evidence.evaluation.positive
 
 
+def _support(result: AuditResult) -> dict[str, int]:
+    """Test items of each class."""
+    evaluation = result.evidence.evaluation
+    return {} if evaluation is None else {c.name: c.support for c in evaluation.per_class}
+
+
 def _present(result: AuditResult) -> set[str]:
     """Classes with test items."""
-    evaluation = result.evidence.evaluation
-    return set() if evaluation is None else {c.name for c in evaluation.per_class if c.support}
+    return {name for name, items in _support(result).items() if items}
 
 
 def _judged(result: AuditResult) -> set[str]:

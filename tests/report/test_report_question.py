@@ -12,12 +12,13 @@ from report_examples import result_of
 
 from poolaudit.audit import judge_again
 from poolaudit.baseline import accept, apply_baseline, encode_baseline
+from poolaudit.outcomes import Outcome
 from poolaudit.policy import Policy
 from poolaudit.report.changes import Change
 from poolaudit.report.compare import Comparison, compare
 from poolaudit.report.html import render_comparison_html
 from poolaudit.report.markdown import render_comparison_markdown
-from poolaudit.results import AuditResult
+from poolaudit.results import AuditResult, StageResult
 from specimens.outcomes import from_confusion
 
 LAX, STRICT = Policy(good_recall=0.3, bad_recall=0.2), Policy(good_recall=0.98)
@@ -261,3 +262,44 @@ def test_what_is_worse_says_why() -> None:
         f for f in compare(*(r.result() for r in GUILTY["from 65 % to 55 %"][:2])).findings if f.code == "PA204"
     )
     assert changed.why == ("recall of 'a' fell from 65.0 % to 55.0 %",)
+
+
+def test_a_class_without_items_that_is_no_longer_asked_about_is_not_fixed() -> None:
+    counts = np.array([[198, 0, 2], [0, 198, 2], [0, 0, 0]])
+    old = result_of(from_confusion(counts, ["a", "b", "c"]), None)
+    new = result_of(from_confusion(counts, ["a", "b", "c"]), "a")
+    changes = {entry.code: entry.change for entry in compare(old, new).findings}
+    assert changes["PA207"] is Change.NO_LONGER_ASSESSED
+    assert Change.FIXED not in changes.values()
+    again = {entry.code: entry.change for entry in compare(old, old).findings}
+    assert again["PA207"] is Change.UNCHANGED
+
+
+def test_a_stage_that_crashed_since_breaks_the_build_and_stands_at_the_top() -> None:
+    good = Run({"a": A99}).result()
+    crashed = replace(good, stages=(*good.stages, StageResult("geometry", Outcome.CRASHED, 1.0, "it broke")))
+    comparison = compare(good, crashed)
+    assert comparison.breaks_the_build
+    assert any("geometry crashed" in note for note in comparison.notes)
+    assert not compare(crashed, crashed).breaks_the_build
+
+
+def test_the_new_policy_cannot_say_what_counts_as_a_fall() -> None:
+    blind = Run({"a": (550, 1000)}, policy=Policy(family_wise_error=1e-12)).result()
+    comparison = compare(Run({"a": (650, 1000)}).result(), blind)
+    change = {entry.code: entry.change for entry in comparison.findings}["PA204"]
+    assert change is Change.WORSE
+    assert any(moved.has_moved for moved in comparison.metrics)
+
+
+def test_fewer_items_make_nothing_better() -> None:
+    many_items, few = Run({"a": (500, 1000)}), Run({"a": (10, 20)})
+    change = {e.code: e.change for e in compare(many_items.result(), few.result()).findings}["PA204"]
+    assert change not in (Change.BETTER, Change.FIXED)
+
+
+def test_other_seeds_are_told() -> None:
+    first = Run({"a": A99}).result()
+    other = replace(first, provenance=replace(first.provenance, seed=7))
+    assert any("seeds differ" in note for note in compare(first, other).notes)
+    assert not any("seeds differ" in note for note in compare(first, first).notes)
