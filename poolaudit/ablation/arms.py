@@ -11,6 +11,7 @@ from poolaudit.ablation.agreement import Disagreement
 from poolaudit.ablation.locate import LocatedSite, locate
 from poolaudit.ablation.refusals import VariantImpossible, VariantUnchanged
 from poolaudit.ablation.surgery import build_variant
+from poolaudit.ablation.trial import CONTROL_SUFFIX
 from poolaudit.ablation.variants import ALL, NotApplicable, Variant, applicable_variants, parse_variant
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.ablation import ArmEvidence
@@ -116,7 +117,7 @@ def _arm(
     arm = _with_costs(arm, built.model, shape)
     if not (with_controls and built.head_resized):
         return arm, None
-    control = replace(arm, name=f"{variant.name} (control)", is_control=True, control_of=variant.name)
+    control = replace(arm, name=f"{variant.name}{CONTROL_SUFFIX}", is_control=True, control_of=variant.name)
     try:
         matched = build_variant(model, variant, control=True, input_shape=shape)
     except (VariantImpossible, VariantUnchanged) as error:

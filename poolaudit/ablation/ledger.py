@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from poolaudit.ablation.effects import HARDLY_EVER, Pairing, difference, pair, states
 from poolaudit.ablation.measures import AVERAGE_PRECISION, LEARNED, MATCHED, METRICS, TrialMeasures
 from poolaudit.ablation.race import UNDECIDED, Rules, Standing, replay, wanted
-from poolaudit.ablation.trial import BASELINE
+from poolaudit.ablation.trial import BASELINE, CONTROL_SUFFIX
 from poolaudit.evidence.ablation import Comparison, Effect
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.statistics.crossed import Crossed
@@ -59,7 +59,13 @@ class Ledger:
         return found if found is not None and found.seeds >= FEWEST_PAIRS else None
 
     def standings(self) -> dict[str, Standing]:
-        return replay(self.names, self.trained, self.measure, self.rules, self.neither_learns)
+        return replay(self.names, self.trained, self.measure, self.rules, self.neither_learns, self.controls)
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """The variant of each parameter-matched control."""
+        found = {name: name.removesuffix(CONTROL_SUFFIX) for name in self.names if name.endswith(CONTROL_SUFFIX)}
+        return {control: variant for control, variant in found.items() if variant in self.names}
 
     def neither_learns(self, name: str, seeds: int) -> bool:
         """Whether both arms hardly ever learned in so many seeds."""
@@ -70,11 +76,16 @@ class Ledger:
 
     def needs(self) -> list[tuple[str, int]]:
         """Trials (arm, seed) that the open arms need for their next look, the baseline's first."""
-        targets = wanted(self.standings(), self.trained, self.rules)
+        targets = wanted(self.standings(), self.trained, self.rules, self.controls)
         most = max((seeds for _, seeds in targets), default=0)
         missing = [(BASELINE, seed) for seed in range(most) if seed not in self.arm(BASELINE)]
         missing += [(name, seed) for name, seeds in targets for seed in range(seeds) if seed not in self.arm(name)]
         return sorted(missing, key=lambda need: (need[1], need[0] != BASELINE))
+
+    def most_left(self) -> int:
+        """Trials that the open arms need at most, should each take all its planned seeds."""
+        open_arms = [name for name, standing in self.standings().items() if standing.stopped is None]
+        return sum(self.rules.planned - self.seeds_of(name) for name in (BASELINE, *open_arms)) if open_arms else 0
 
     def effects(self, name: str, confidence: float) -> tuple[Effect, ...]:
         """Every metric's paired difference over all seeds at hand."""
@@ -131,6 +142,8 @@ class Ledger:
         )
 
     def _why_no_difference(self, name: str, standing: Standing) -> str:
+        if standing.stopped == "moot":
+            return "its variant shows no gain that the number of parameters might explain"
         if standing.seeds == 0:
             return f"{self.trained(name)} of the {self.rules.looks()[0]} seeds before the first look were trained"
         ends = ", ".join(

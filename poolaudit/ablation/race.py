@@ -9,7 +9,7 @@ exists, that a variant is equivalent, and that a variant gains more than the sma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from poolaudit.statistics.crossed import Crossed
@@ -62,7 +62,8 @@ class Standing:
         level: Two-sided level of the interval that decides on a difference, corrected for variants and looks.
         equivalence_level: Of the interval that must lie within the margin.
         margin_level: Of the interval that must lie above the margin.
-        stopped: "decided", "futile", "planned" (all seeds are in) or None while it goes on.
+        stopped: "decided", "futile", "planned" (all seeds are in), "moot" (a control without a gain to explain) or None
+            while it goes on.
     """
 
     decision: str = UNDECIDED
@@ -89,6 +90,7 @@ def replay(
     measure: Measure,
     rules: Rules,
     is_hopeless: Callable[[str, int], bool] = lambda name, seeds: False,
+    controls: Mapping[str, str] | None = None,
 ) -> dict[str, Standing]:
     """Where each variant stands, given how many seeds of it (and of the baseline) have been trained.
 
@@ -98,6 +100,7 @@ def replay(
         measure: The paired difference on the primary metric at so many seeds.
         rules: Of the race.
         is_hopeless: Whether neither variant nor baseline learns, after so many seeds.
+        controls: The variant of each name that is a parameter-matched control.
     """
     state = _State(standings={name: Standing() for name in variants})
     for look in rules.looks():
@@ -109,14 +112,29 @@ def replay(
         for name in variants:
             standing = state.standings[name]
             state.standings[name] = _stopped(standing, rules, is_hopeless(name, standing.seeds))
+        for control, variant in (controls or {}).items() if rules.stops_early else ():
+            ours, theirs = state.standings[control], state.standings[variant]
+            if ours.stopped is None and theirs.stopped is not None and not theirs.matters:
+                state.standings[control] = replace(ours, stopped="moot")
     return state.standings
 
 
-def wanted(standings: dict[str, Standing], trained: Callable[[str], int], rules: Rules) -> list[tuple[str, int]]:
-    """Variants that are open and the number of seeds each needs for its next look."""
+def wanted(
+    standings: dict[str, Standing],
+    trained: Callable[[str], int],
+    rules: Rules,
+    controls: Mapping[str, str] | None = None,
+) -> list[tuple[str, int]]:
+    """Variants that are open and the number of seeds each needs for its next look.
+
+    A control says whether capacity explains a gain, so it waits until its variant is shown to gain more than the
+    margin. Training less of it never adds a false statement.
+    """
     needs = []
     for name, standing in standings.items():
-        if standing.stopped is None:
+        variant = (controls or {}).get(name)
+        waits = rules.stops_early and variant is not None and not standings[variant].matters
+        if standing.stopped is None and not waits:
             upcoming = [look for look in rules.looks() if look > trained(name)]
             if upcoming:
                 needs.append((name, upcoming[0]))

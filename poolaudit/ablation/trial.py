@@ -15,6 +15,7 @@ from poolaudit.store.trials import trial_key
 
 RETRAINED, RECALIBRATED = "retrained", "recalibrated"
 BASELINE = "baseline"
+CONTROL_SUFFIX = " (control)"
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -85,7 +86,7 @@ class TrialSpec:
 
     @property
     def arm(self) -> str:
-        return f"{self.variant} (control)" if self.control else self.variant
+        return f"{self.variant}{CONTROL_SUFFIX}" if self.control else self.variant
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)

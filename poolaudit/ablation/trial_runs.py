@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,11 +12,12 @@ from poolaudit.ablation.executors.executor import EpochDone, TrialDone
 from poolaudit.ablation.executors.names import make_executor
 from poolaudit.ablation.ledger import Ledger, primary_metric
 from poolaudit.ablation.measures import FAILED, MOST_CLASSES, Question, TrialMeasures, measure_trial, unmeasured
+from poolaudit.ablation.pace import Pace
 from poolaudit.ablation.preparation import Prepared, matched_precision, probabilities_of, question_of
 from poolaudit.ablation.race import Rules
 from poolaudit.ablation.settings import RECALIBRATED, RETRAINED
 from poolaudit.ablation.subject import model_source, training_plan
-from poolaudit.ablation.trial import BASELINE, ModelSource, TrainingPlan, TrialSpec, make_spec
+from poolaudit.ablation.trial import BASELINE, CONTROL_SUFFIX, ModelSource, TrainingPlan, TrialSpec, make_spec
 from poolaudit.evidence.ablation import TrainingFacts
 from poolaudit.store.trials import StoredTrial, TrialStore
 
@@ -81,7 +81,7 @@ class _Trials:
         plan = replace(self.plan, epochs=1)
         specs = [make_spec(name, 0, source, plan, self.data, depth=RECALIBRATED) for name in names]
         stored: dict[str, StoredTrial] = {}
-        self._run(executor, specs, lambda done: stored.__setitem__(done.spec.variant, done.trial), len(specs))
+        self._run(executor, specs, lambda done: stored.__setitem__(done.spec.variant, done.trial), Pace(), 0)
         held = [t for name in (BASELINE,) if (t := self._validation(stored.get(name))) is not None]
         question = question_of(self.run, matched_precision(held, self.run))
         for name, trial in stored.items():
@@ -96,11 +96,11 @@ class _Trials:
         primary = primary_metric(self.run.validation is not None, self.run.targets, MOST_CLASSES)
         ledger = Ledger(names, rules, primary)
         self.found.ledger = ledger
-        started = time.monotonic()
-        while needs := ledger.needs() if ledger.arms else self._all_first(names, rules):
-            total = (len(names) + 1) * settings.seeds
+        pace = Pace(settings.budget_seconds)
+        while needs := ledger.needs():
+            specs = [self._spec(arm, seed) for arm, seed in needs]
             try:
-                self._run(executor, [self._spec(arm, seed) for arm, seed in needs], self._keep, total, started)
+                self._run(executor, specs, self._keep, pace, max(0, ledger.most_left() - len(specs)))
             except _OutOfTimeError:
                 self.found.out_of_time = True
             self._measure_all(ledger)
@@ -109,13 +109,9 @@ class _Trials:
                 break
         self.found.seconds = sum(float(trial.facts["seconds"]) for trial in self.outputs.values())
 
-    def _all_first(self, names: tuple[str, ...], rules: Rules) -> list[tuple[str, int]]:
-        first = rules.looks()[0]
-        return [(name, seed) for seed in range(first) for name in (BASELINE, *names)]
-
     def _spec(self, arm: str, seed: int) -> TrialSpec:
-        control = arm.endswith(" (control)")
-        variant = arm.removesuffix(" (control)")
+        control = arm.endswith(CONTROL_SUFFIX)
+        variant = arm.removesuffix(CONTROL_SUFFIX)
         return make_spec(variant, seed, self.source, self.plan, self.data, control=control)
 
     def _keep(self, done: TrialDone) -> None:
@@ -126,28 +122,31 @@ class _Trials:
         executor: Any,
         specs: list[TrialSpec],
         keep: Callable[[TrialDone], None],
-        total: int,
-        since: float | None = None,
+        pace: Pace,
+        most: int,
     ) -> None:
+        """Runs the trials of one round, after which `most` further ones may come."""
         if not self.run.settings.resume:
             for spec in specs:
                 self.store.trial_path(spec.key).unlink(missing_ok=True)
                 self.store.checkpoint_path(spec.key).unlink(missing_ok=True)
-        before = len(self.outputs)
-        started = time.monotonic()
-        finished = 0
+        known = sum(self.store.trial_path(spec.key).exists() for spec in specs)
+        pace.begin_round(known, len(specs) - known, most)
+        before, finished = len(self.outputs), 0
 
         def heard(event: EpochDone | TrialDone) -> None:
             nonlocal finished
+            pace.hear(event)
             if isinstance(event, TrialDone):
                 finished += 1
                 keep(event)
                 name, seed, more = event.spec.arm, event.spec.seed, ""
             else:
                 name, seed, more = event.arm, event.seed, f", epoch {event.done} of {event.total}"
-            if since is not None and finished < len(specs) and self._out_of_time(since):
+            if finished < len(specs) and pace.is_over():
                 raise _OutOfTimeError
-            self.run.tell(before + finished, total, f"{name}, seed {seed}{more}{_left(started, finished, len(specs))}")
+            total = before + len(specs) + most
+            self.run.tell(before + finished, total, f"{name}, seed {seed}{more}{pace.words()}")
 
         executor.run(specs, heard)
 
@@ -179,24 +178,15 @@ class _Trials:
         for name, standing in ledger.standings().items():
             if standing.stopped is not None and name not in self.settled:
                 self.settled.add(name)
+                if standing.stopped == "moot":
+                    self.news(f"  {name}: not needed, its variant shows no gain to explain")
+                    continue
                 found = standing.difference
                 change = "" if found is None else f", {found.value:+.3f} ± {found.half_width(standing.level):.3f}"
                 self.news(f"  {name}: {standing.decision} after {standing.seeds} seeds{change}")
-
-    def _out_of_time(self, started: float) -> bool:
-        limit = self.run.settings.budget_seconds
-        return limit is not None and time.monotonic() - started >= limit
 
 
 def _sha256_of_weights(model: Any) -> str:
     from poolaudit.subject.digest import content_sha256
 
     return content_sha256(model.get_weights())
-
-
-def _left(started: float, finished: int, total: int) -> str:
-    """ "; about 3 min left of this round", once a trial has told how long one takes."""
-    if not finished or finished >= total:
-        return ""
-    seconds = (time.monotonic() - started) / finished * (total - finished)
-    return f"; about {seconds / 60:.0f} min left of this round" if seconds >= 90 else f"; about {seconds:.0f} s left"

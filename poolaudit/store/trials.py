@@ -109,6 +109,8 @@ class TrialStore:
     def held(self) -> Iterator[None]:
         """Keeps a second run out while this one writes; the lock dies with the process, however it dies.
 
+        What a run that was killed had half written is removed first.
+
         Raises:
             InvalidInputError: Another run holds the store.
         """
@@ -121,6 +123,8 @@ class TrialStore:
                     "one run a store at a time",
                     "Wait for it, or name another folder with --store",
                 ) from None
+            for half_written in self.folder.rglob("*.part"):
+                half_written.unlink(missing_ok=True)
             yield
 
     def trial_path(self, key: str) -> Path:

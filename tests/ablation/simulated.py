@@ -90,8 +90,7 @@ def race(drawn: Draw, arms: Mapping[str, Any], rules: Rules, shift: float = 0.0)
     names = tuple(name for name in arms if name != "baseline")
     ledger = Ledger(names, rules)
     count = 0
-    needs = [(name, seed) for seed in range(rules.looks()[0]) for name in arms]
-    while needs:
+    while needs := ledger.needs():
         for name, seed in needs:
             measured = drawn.measures(arms[name][seed])
             if shift and name != "baseline":
@@ -99,7 +98,6 @@ def race(drawn: Draw, arms: Mapping[str, Any], rules: Rules, shift: float = 0.0)
                 measured.metrics[MATCHED] = Measured(recall.value + shift, recall.influences, recall.support)
             ledger.add(name, seed, measured)
             count += 1
-        needs = ledger.needs()
     return ledger, count
 
 

@@ -3,58 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from pathlib import Path
 
-import ablation_recipes
 import numpy as np
 import pytest
+from small_grid import children, filled, parent, run, specs
 
-from poolaudit.ablation.executors.executor import TrialDone
 from poolaudit.ablation.executors.local import LocalExecutor
-from poolaudit.ablation.trial import ModelSource, TrainingPlan, TrialSpec, make_spec, search_path
-from poolaudit.store.trials import TrialStore
-
-SPLITS = {"train": (300, 0), "test": (80, 1), "validation": (60, 2)}
-
-
-def filled(folder: Path) -> tuple[TrialStore, dict[str, str]]:
-    store = TrialStore(folder)
-    for name, (items, seed) in SPLITS.items():
-        x, y = ablation_recipes.data(items, seed)
-        store.keep_array(f"x-{name}", x)
-        store.keep_array(f"y-{name}", y)
-    return store, {name: name for name in SPLITS} | {"classes": "2"}
-
-
-def specs(data: dict[str, str], recipe: str = "short", seeds: int = 2, epochs: int = 4) -> list[TrialSpec]:
-    source = ModelSource(None, f"ablation_recipes:{recipe}", search_path(), fingerprint=recipe)
-    plan = TrainingPlan(epochs, 32, {"class_weight": {"0": 1.0, "1": 1.5}})
-    return [make_spec(arm, seed, source, plan, data) for seed in range(seeds) for arm in ("baseline", "weaker@stem")]
-
-
-def run(executor: LocalExecutor, wanted: list[TrialSpec]) -> dict[str, TrialDone]:
-    done: dict[str, TrialDone] = {}
-
-    def heard(event: object) -> None:
-        if isinstance(event, TrialDone):
-            assert event.spec.key not in done, "no trial is counted twice"
-            done[event.spec.key] = event
-
-    executor.run(wanted, heard)
-    return done
-
-
-def outputs(store: TrialStore, wanted: list[TrialSpec]) -> list[bytes]:
-    found = [store.read(spec.key) for spec in wanted]
-    assert all(found), "no trial is lost"
-    return [trial.arrays["test"].tobytes() for trial in found if trial is not None]
 
 
 def test_trials_are_trained_stored_and_found_again(tmp_path: Path) -> None:
@@ -112,66 +70,6 @@ def test_a_worker_that_has_grown_is_replaced_between_trials(tmp_path: Path) -> N
             assert executor.process_ids == ()
 
 
-_PARENT = """
-import sys
-sys.path[:0] = {path!r}
-from pathlib import Path
-from test_ablation_executors import filled, specs, run
-from poolaudit.ablation.executors.local import LocalExecutor
-store, data = filled(Path({folder!r}))
-with LocalExecutor(store, workers=2) as executor:
-    print("started", flush=True)
-    run(executor, specs(data, seeds={seeds}, epochs={epochs}))
-"""
-
-
-def _parent(folder: Path, seeds: int, epochs: int) -> subprocess.Popen[str]:
-    path = [str(Path(__file__).parent), *search_path()]
-    code = textwrap.dedent(_PARENT).format(path=path, folder=str(folder), seeds=seeds, epochs=epochs)
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_nothing_is_lost_and_the_result_is_the_same(tmp_path: Path) -> None:
-    """Parent and workers in turn are killed at 20 random moments."""
-    undisturbed, data = filled(tmp_path / "undisturbed")
-    wanted = specs(data, seeds=4, epochs=12)
-    with LocalExecutor(undisturbed, workers=2) as executor:
-        run(executor, wanted)
-    expected = outputs(undisturbed, wanted)
-
-    rng = random.Random(0)
-    kills = 0
-    for round_number in range(100):
-        folder = tmp_path / f"round-{round_number}"
-        while kills < 20:
-            parent = _parent(folder, 4, 12)
-            assert parent.stdout is not None
-            parent.stdout.readline()
-            time.sleep(rng.uniform(0.5, 12.0))
-            target = parent.pid
-            if rng.random() < 0.5 and (children := _children(parent.pid)):
-                target = rng.choice(children)
-            finished = parent.poll() is not None
-            if not finished:
-                os.kill(target, signal.SIGKILL)
-                kills += 1
-            if target != parent.pid or finished:
-                parent.wait(timeout=400)
-            parent.wait()
-            parent.stdout.close()
-            if parent.returncode == 0:
-                break
-        store, _ = filled(folder)
-        with LocalExecutor(store, workers=2) as executor:
-            run(executor, wanted)
-        assert outputs(store, wanted) == expected
-        assert len(store) == len(wanted)
-        if kills >= 20:
-            break
-    assert kills >= 20
-
-
 @pytest.mark.slow
 def test_a_full_disk_in_a_worker_stops_the_run_and_loses_nothing(tmp_path: Path) -> None:
     import resource
@@ -197,19 +95,18 @@ def test_a_full_disk_in_a_worker_stops_the_run_and_loses_nothing(tmp_path: Path)
 
 @pytest.mark.slow
 def test_when_the_parent_dies_its_workers_end(tmp_path: Path) -> None:
-    parent = _parent(tmp_path, 4, 200)
-    assert parent.stdout is not None
-    parent.stdout.readline()
+    process = parent(tmp_path, 4, 200)
+    assert process.stdout is not None
+    process.stdout.readline()
     deadline = time.monotonic() + 60
-    while not (children := _children(parent.pid)) and time.monotonic() < deadline:
+    while not (workers := children(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(8)
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    while any(_lives(child) for child in children) and time.monotonic() < deadline:
+    process.kill()
+    process.communicate()
+    while any(_lives(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not any(_lives(child) for child in children)
+    assert not any(_lives(worker) for worker in workers)
 
 
 @pytest.mark.slow
@@ -223,14 +120,6 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
     with LocalExecutor(store, workers=1) as executor:
         assert len(run(executor, wanted)) == len(wanted)
     assert kept <= len(store) == len(wanted)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
 
 
 def _lives(pid: int) -> bool:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_ablation_executors import filled, outputs, specs
+from small_grid import filled, outputs, specs
 
 from poolaudit.ablation.executors.executor import TrialDone
 from poolaudit.ablation.executors.names import make_executor

@@ -1,70 +1,87 @@
-"""Workers against a plain loop of `model.fit`: the same trainings, side by side in one run."""
+"""Workers against a plain loop of `model.fit`, and a trial against bare `model.fit`: side by side in one run.
+
+pytest -m slow -s tests/benchmarks/test_benchmark_ablation.py prints the numbers.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from ablation_grid import KINDS, filled, specs
+from machine import clocked
 
 from poolaudit.ablation.executors.executor import TrialDone
 from poolaudit.ablation.executors.local import LocalExecutor
-from poolaudit.ablation.trial import ModelSource, TrainingPlan, make_spec, search_path
-from poolaudit.store.trials import TrialStore
 
-FOLDER = Path(__file__).parents[1] / "ablation"
-# About 30 seconds of bare fit a trial on one core of a small machine.
-EPOCHS, ITEMS, TRIALS = 60, 2_000, 4
-
-_PLAIN = """
-import sys, time
-sys.path[:0] = {path!r}
-import ablation_recipes, keras
-x, y = ablation_recipes.data({items}, 0)
-started = time.perf_counter()
-for seed in range({trials}):
-    keras.utils.set_random_seed(seed)
-    model = ablation_recipes.build()
-    clock = time.perf_counter()
-    model.fit(x, y, epochs={epochs}, batch_size=32, verbose=0)
-    print("fit", time.perf_counter() - clock, flush=True)
-    model.predict(x[:500], verbose=0)
-    keras.utils.clear_session()
-print("all", time.perf_counter() - started)
-"""
+ROUNDS, TRIALS, PAIRS = 3, 4, 3
+GRID = Path(__file__).with_name("ablation_grid.py")
 
 
 @pytest.mark.slow
-def test_two_workers_beat_a_plain_loop(tmp_path: Path) -> None:
-    sys.path.insert(0, str(FOLDER))
-    import ablation_recipes
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_two_workers_beat_a_plain_loop(kind: str, tmp_path: Path) -> None:
+    ratios = []
+    for number in range(ROUNDS):
+        # Each goes first in turn, so that what others do on the machine meets both alike.
+        if number % 2:
+            ours, plain = _workers(tmp_path / str(number), kind), _plain(kind)
+        else:
+            plain, ours = _plain(kind), _workers(tmp_path / str(number), kind)
+        ratios.append(plain / ours)
+    print(f"{kind}: {_spread(ratios)} times faster than a plain loop")
+    assert np.median(ratios) >= 1.3
 
-    store = TrialStore(tmp_path)
-    x, y = ablation_recipes.data(ITEMS, 0)
-    for name, items in (("train", ITEMS), ("test", 500)):
-        store.keep_array(f"x-{name}", x[:items])
-        store.keep_array(f"y-{name}", y[:items])
-    source = ModelSource(None, "ablation_recipes:short", (str(FOLDER), *search_path()), fingerprint="short")
-    data = {"train": "train", "test": "test", "classes": "2"}
-    specs = [make_spec("baseline", seed, source, TrainingPlan(EPOCHS, 32), data) for seed in range(TRIALS)]
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_trial_costs_little_more_than_its_fit(kind: str) -> None:
+    """Building, checkpoints after every epoch, predicting and storing; the worker's threads in both."""
+    threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    with clocked() as clock:
+        rows = _told("overhead", kind, PAIRS, threads)
+    extra = {what: [row[f"trial_{what}"] / row[f"bare_{what}"] - 1 for row in rows] for what in ("wall", "cpu")}
+    seconds = np.median([row["bare_wall"] for row in rows])
+    print(
+        f"{kind}: bare fit of {seconds:.1f} s; a trial takes more by {_spread(extra['wall'], 3)} of wall time, "
+        f"{_spread(extra['cpu'], 3)} of processor time; others kept {clock.others:.1f} cores busy, load {clock.load:.1f}"
+    )
+    assert np.median(extra["cpu"]) <= 0.05
+
+
+def _workers(folder: Path, kind: str) -> float:
+    """Seconds from nothing to all trials stored, the start of the workers included."""
+    store = filled(folder, kind)
     done: list[TrialDone] = []
-    started = time.perf_counter()
-    with LocalExecutor(store, workers=2) as executor:
-        executor.run(specs, lambda event: done.append(event) if isinstance(event, TrialDone) else None)
-    ours = time.perf_counter() - started
+    with clocked() as clock, LocalExecutor(store, workers=2) as executor:
+        executor.run(
+            specs(kind, range(TRIALS), KINDS[kind].epochs),
+            lambda event: done.append(event) if isinstance(event, TrialDone) else None,
+        )
+    assert [event.trial.facts["outcome"] for event in done] == ["finished"] * TRIALS
+    print(f"{kind}: workers {clock}")
+    return clock.wall
 
-    code = _PLAIN.format(path=[str(FOLDER), *search_path()], items=ITEMS, trials=TRIALS, epochs=EPOCHS)
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    plain = float(told[told.index("all") + 1])
-    fits = [float(told[i + 1]) for i, word in enumerate(told) if word == "fit"]
 
-    one = [make_spec("baseline", seed, source, TrainingPlan(EPOCHS, 32), data) for seed in (50, 51)]
-    alone: list[TrialDone] = []
-    with LocalExecutor(store, workers=1) as executor:
-        executor.run(one, lambda event: alone.append(event) if isinstance(event, TrialDone) else None)
-    facts = alone[-1].trial.facts
-    overhead = 1 - float(facts["fit_seconds"]) / float(facts["seconds"])
-    print(f"plain {plain:.1f} s, workers {ours:.1f} s, bare fits {fits}, trial {facts['seconds']} s {overhead:.3f}")
-    assert plain / ours >= 1.3
+def _plain(kind: str) -> float:
+    """Seconds of the loop without its start and imports."""
+    with clocked() as clock:
+        told = _told("plain", kind, TRIALS)
+    print(f"{kind}: plain {told}, {clock}")
+    return float(told["wall"])
+
+
+def _told(what: str, kind: str, count: int, environment: dict[str, str] | None = None) -> Any:
+    command = [sys.executable, str(GRID), what, kind, str(count)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **(environment or {})})
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def _spread(values: list[float], digits: int = 2) -> str:
+    return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
