@@ -20,11 +20,11 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "ablation"), str(Path(__file__).parents[2])]
 
-import ablation_recipes
+import ablation_recipes  # noqa: E402
 
-from poolaudit.ablation.recipe import Recipe
-from poolaudit.ablation.trial import ModelSource, TrainingPlan, TrialSpec, make_spec, search_path
-from poolaudit.store.trials import TrialStore
+from poolaudit.ablation.recipe import Recipe  # noqa: E402
+from poolaudit.ablation.trial import ModelSource, TrainingPlan, TrialSpec, make_spec, search_path  # noqa: E402
+from poolaudit.store.trials import TrialStore  # noqa: E402
 
 TEST_ITEMS = 500
 BATCH = 32

@@ -49,8 +49,8 @@ def test_a_trial_costs_little_more_than_its_fit(kind: str) -> None:
     extra = {what: [row[f"trial_{what}"] / row[f"bare_{what}"] - 1 for row in rows] for what in ("wall", "cpu")}
     seconds = np.median([row["bare_wall"] for row in rows])
     print(
-        f"{kind}: bare fit of {seconds:.1f} s; a trial takes more by {_spread(extra['wall'], 3)} of wall time, "
-        f"{_spread(extra['cpu'], 3)} of processor time; others kept {clock.others:.1f} cores busy, load {clock.load:.1f}"
+        f"{kind}: bare fit {seconds:.1f} s; a trial takes more by {_spread(extra['wall'], 3)} of wall time, "
+        f"{_spread(extra['cpu'], 3)} of CPU time; others kept {clock.others:.1f} cores busy; load {clock.load:.1f}"
     )
     assert np.median(extra["cpu"]) <= 0.05
 
