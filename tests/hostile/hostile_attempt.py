@@ -173,6 +173,11 @@ _OF_PROCESSES = ("concurrent.futures.process", "poolaudit.conformance.")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
+def _is_byte_code(path: Path) -> bool:
+    """What Python, and pytest, keep of a module of ours that is imported for the first time."""
+    return path.parent.name == "__pycache__" and (path.parent.parent / f"{path.name.split('.')[0]}.py").is_file()
+
+
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watching:
         return
@@ -181,6 +186,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         path, _, flags = arguments
         if isinstance(path, (str, bytes)) and isinstance(flags, int) and flags & _WRITES:
             full = os.path.abspath(os.fsdecode(path))
+            if _is_byte_code(Path(full)):
+                return
             if not f"{full}{os.sep}".startswith((f"{folder / OUT}{os.sep}", f"{folder / TEMPORARY}{os.sep}", "/dev/")):
                 seen.append(f"opened for writing: {full}")
     elif event == "pickle.find_class" and arguments[0].startswith(_OF_PROCESSES):
