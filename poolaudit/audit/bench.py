@@ -96,14 +96,15 @@ def benchmark_model(
     return replace(result, evidence=Evidence(benchmarks=compared))
 
 
-def _in_place_of(site: PoolingSite, variants: Sequence[str] | None) -> list[tuple[str, tuple[Any, ...]]]:
+def _in_place_of(site: PoolingSite, variants: Sequence[str] | None) -> list[tuple[str, Any]]:
     """What the variants put at a site, but for those that pool nothing: there is nothing to time."""
     import keras
 
     from poolaudit.ablation.variants import replacements_at
 
     idle = (keras.layers.Identity, keras.layers.Flatten)
-    return [(name, layers) for name, layers in replacements_at(site, variants) if not isinstance(layers[0], idle)]
+    preferred = [(name, layers[0]) for name, layers in replacements_at(site, variants)]
+    return [(name, layer) for name, layer in preferred if not isinstance(layer, idle)]
 
 
 def _check(batch: int, rounds: int, dtypes: Sequence[str], against: AuditResult | None) -> None:

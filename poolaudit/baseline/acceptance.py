@@ -12,6 +12,8 @@ from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.pitfalls.worsening import Charge, charge_of, corrected, tests_of, what_is_worse
 from poolaudit.results import Acceptance, AuditResult
 
+_LONGEST_REASON = 1000
+
 
 def apply_baseline(result: AuditResult, file: Path, today: datetime.date | None = None) -> AuditResult:
     """The result with the findings that `file` accepts marked; neither findings nor verdict change.
@@ -54,10 +56,9 @@ def accept(
         codes: Which findings to accept; none stands for every open one.
 
     Raises:
-        InvalidInputError: A code is not among the open findings, or the reason is empty.
+        InvalidInputError: A code is not among the open findings, or the reason is empty or no line of text.
     """
-    if not reason.strip():
-        raise InvalidInputError("The reason is empty", "a sentence that a later reader understands")
+    _check_reason(reason)
     open_ones = {finding.code: finding for finding in result.findings if finding.is_open}
     for code in codes:
         if code not in open_ones:
@@ -78,3 +79,12 @@ def accept(
     }
     kept = [entry for entry in before if entry.code not in added]
     return tuple(sorted([*kept, *added.values()], key=lambda entry: entry.code))
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise InvalidInputError("The reason is empty", "a sentence that a later reader understands")
+    if not reason.isprintable():
+        raise InvalidInputError("The reason holds line breaks or controls", "one line of text")
+    if len(reason) > _LONGEST_REASON:
+        raise InvalidInputError(f"The reason has {len(reason):,} characters", f"at most {_LONGEST_REASON:,}")

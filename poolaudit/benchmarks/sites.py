@@ -12,8 +12,8 @@ from poolaudit.subject._trace import trace
 from poolaudit.subject.models import LoadedModel
 from poolaudit.subject.sites import sites_with_owners
 
-# Names of variants at a site, each with the layers to try there, the preferred one first.
-Replacements = Callable[[PoolingSite], Sequence[tuple[str, Sequence[Any]]]]
+# Names of variants at a site, each with its layer.
+Replacements = Callable[[PoolingSite], Sequence[tuple[str, Any]]]
 
 
 def site_cases(
@@ -76,8 +76,8 @@ def _of_site(
     own = str(getattr(owner, "compute_dtype", dtype))
     shipped = owner if own == dtype or not hasattr(owner, "get_config") else _in_dtype(owner, dtype)
     yield Case(site.name, AS_SHIPPED, shipped, shape, dtype)
-    for name, layers in replacements(site):
-        yield Case(site.name, name, _in_dtype(layers[0], dtype), shape, dtype)
+    for name, layer in replacements(site):
+        yield Case(site.name, name, _in_dtype(layer, dtype), shape, dtype)
 
 
 def _in_dtype(layer: Any, dtype: str) -> Any:

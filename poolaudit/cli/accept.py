@@ -15,9 +15,6 @@ from poolaudit.errors import InvalidInputError
 DEFAULT_BASELINE = Path("poolaudit-baseline.toml")
 
 
-_LONGEST_REASON = 1000
-
-
 def register(app: typer.Typer) -> None:
     app.command("accept", help="Accept open findings for a time: --baseline then fails only on what is new.")(_accept)
 
@@ -35,13 +32,6 @@ def _accept(
     from poolaudit.baseline import accept, encode_baseline, load_baseline
     from poolaudit.store.atomic import write_atomically
 
-    if len(reason) > _LONGEST_REASON or not reason.isprintable():
-        raise InvalidInputError(
-            f"--reason has {len(reason):,} characters"
-            if reason.isprintable()
-            else "--reason holds line breaks or controls",
-            f"one line of at most {_LONGEST_REASON} characters",
-        )
     accepted = accept(
         running.stored_result(result),
         codes=codes or (),

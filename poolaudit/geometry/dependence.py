@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -126,12 +126,12 @@ class Dependence:
                 result = result._without(atom, gone)
         return result
 
-    def running(self, axis: int, keys: Collection[tuple[int, int]], step: float) -> Dependence:
-        """With an axis of one cell along which input axes of one cell run, in steps of so many input cells."""
+    def running(self, axis: int, steps: Mapping[tuple[int, int], float]) -> Dependence:
+        """With an axis of one cell along which input axes of one cell run, each in steps of so many input cells."""
         one = self.single(axis)
         local = {
-            key: replace(entry, atoms=one.axes[axis], step=step, coarsest=max(entry.coarsest, step))
-            if key in keys and entry.atoms == ()
+            key: replace(entry, atoms=one.axes[axis], step=steps[key], coarsest=max(entry.coarsest, steps[key]))
+            if key in steps and entry.atoms == ()
             else entry
             for key, entry in one.local.items()
         }

@@ -144,8 +144,7 @@ def _placed(pieces: Sequence[tuple[Dependence | None, int]], axis: int, shape: t
     steps = _steps([entry for entry, _ in pieces])
     for entry, size in pieces:
         if entry is not None:
-            for key, step in steps.items():
-                entry = entry.running(axis, (key,), step) if size == 1 else entry
+            entry = entry.running(axis, steps) if steps and size == 1 else entry
             before, after = start, shape[axis] - start - size
             if before or after:
                 entry = entry.window(axis, *stencils.padded(size, before, after))

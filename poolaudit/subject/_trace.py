@@ -76,18 +76,22 @@ def trace(loaded: LoadedModel, shapes: Sequence[Sequence[int]] | None = None) ->
     model = loaded.keras_model
     signature = _signature(model, loaded) if shapes is None else _fixed_signature(model, loaded, shapes)
     calls: list[Call] = []
+
+    def infer(inputs: Any) -> Any:
+        return model(inputs, training=False)
+
     if not getattr(model, "built", True):  # its inner layers may be made by the first call, too late to be recorded
         with quiet_keras():
-            tf.function(lambda x: model(x, training=False), autograph=False).get_concrete_function(signature)
+            tf.function(infer, autograph=False).get_concrete_function(signature)
     with _recorded(model, calls), quiet_keras():
-        function = tf.function(lambda x: model(x, training=False), autograph=False)
+        function = tf.function(infer, autograph=False)
         concrete = function.get_concrete_function(signature)
 
     def run(tensors: Sequence[Any]) -> list[Any]:
         return list(tf.nest.flatten(concrete(tf.nest.pack_sequence_as(signature, list(tensors)))))
 
     def call(tensors: Sequence[Any]) -> list[Any]:
-        return list(tf.nest.flatten(model(tf.nest.pack_sequence_as(signature, list(tensors)), training=False)))
+        return list(tf.nest.flatten(infer(tf.nest.pack_sequence_as(signature, list(tensors)))))
 
     return Trace(concrete.graph, calls[0], tuple(concrete.graph.outputs), (function, concrete), run, call)
 

@@ -133,6 +133,13 @@ def test_accepting_again_replaces_the_entry(tmp_path: Path) -> None:
     assert {entry.code: entry.reason for entry in later}["PA204"] == "still known"
 
 
+@pytest.mark.parametrize("reason", ["", " ", "two\nlines", "a bell \a", "x" * 1001])
+def test_a_reason_is_one_line_of_text(reason: str) -> None:
+    with pytest.raises(InvalidInputError, match="reason"):
+        accept(BAD, codes=(), reason=reason, expires=DAY)
+    assert accept(BAD, codes=(), reason="x" * 1000, expires=DAY)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

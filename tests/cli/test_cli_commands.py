@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_runs import run
 
 from poolaudit.cli.main import app, main, register_commands
 from poolaudit.pitfalls.detector import all_detectors
@@ -23,14 +24,6 @@ from poolaudit.version import __version__
 from specimens.outcomes import scored_counts
 
 README = Path(__file__).parents[2] / "README.md"
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, out, err
 
 
 def commands() -> list[str]:

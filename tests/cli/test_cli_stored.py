@@ -11,20 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_runs import run
 
 from poolaudit.cli.main import main
 from poolaudit.cli.printing import printable
 from specimens.outcomes import save_good_and_bad
 
 Edit = Callable[[dict[str, Any]], object]
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    assert isinstance(end.value.code, int)
-    return end.value.code, out, err
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,12 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hostile_documents import endless, linked_in_a_ring, pipe, text
+from hostile_documents import Maker, endless, linked_in_a_ring, pipe, text
 from PIL import Image
-
-Maker = Callable[[Path, Path], str]
 
 
 class Payload:

@@ -13,9 +13,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from hostile_documents import endless, pipe
+from hostile_documents import Maker, endless, pipe
 
-Maker = Callable[[Path, Path], str]
 Change = Callable[[dict[str, Any]], object]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hostile_attempt import OUT, TALLY, attempt
 from hostile_data import DATA, PREDICTIONS
-from hostile_documents import BASELINES, POLICIES, RESULTS
+from hostile_documents import BASELINES, POLICIES, RESULTS, Maker
 from hostile_models import MODELS
 
 pytestmark = pytest.mark.usefixtures("tally")
@@ -54,10 +54,21 @@ RESULT_DOORS = {
 }
 
 
-def matrix(doors: Mapping[str, str], inputs: Mapping[str, object]) -> list[Any]:
+KINDS: dict[str, tuple[Mapping[str, str], Mapping[str, Maker]]] = {
+    "models": (MODEL_DOORS, MODELS),
+    "data": (DATA_DOORS, DATA),
+    "predictions": (PREDICTION_DOORS, PREDICTIONS),
+    "policies": (POLICY_DOORS, POLICIES),
+    "baselines": (BASELINE_DOORS, BASELINES),
+    "results": (RESULT_DOORS, RESULTS),
+}
+
+
+def matrix() -> list[Any]:
     """Every input at every door: at one of them, each in its turn, by default, and at the others among the slow."""
     return [
-        pytest.param(door, name, marks=() if at % len(doors) == which else pytest.mark.slow)
+        pytest.param(kind, door, name, marks=() if at % len(doors) == which else pytest.mark.slow)
+        for kind, (doors, inputs) in KINDS.items()
         for at, name in enumerate(inputs)
         for which, door in enumerate(doors)
     ]
@@ -77,39 +88,13 @@ def refused(command: str, bad: str, folder: Path, sound: Path) -> None:
     assert not [path for path in (folder / OUT).rglob("*") if path.is_file() and path.name != "lock"]
 
 
-@pytest.mark.parametrize(("door", "name"), matrix(MODEL_DOORS, MODELS))
-def test_models(door: str, name: str, tmp_path: Path, sound: Path) -> None:
-    refused(MODEL_DOORS[door], MODELS[name](tmp_path, sound), tmp_path, sound)
-
-
-@pytest.mark.parametrize(("door", "name"), matrix(DATA_DOORS, DATA))
-def test_data(door: str, name: str, tmp_path: Path, sound: Path) -> None:
-    refused(DATA_DOORS[door], DATA[name](tmp_path, sound), tmp_path, sound)
-
-
-@pytest.mark.parametrize(("door", "name"), matrix(PREDICTION_DOORS, PREDICTIONS))
-def test_predictions(door: str, name: str, tmp_path: Path, sound: Path) -> None:
-    refused(PREDICTION_DOORS[door], PREDICTIONS[name](tmp_path, sound), tmp_path, sound)
-
-
-@pytest.mark.parametrize(("door", "name"), matrix(POLICY_DOORS, POLICIES))
-def test_policies(door: str, name: str, tmp_path: Path, sound: Path) -> None:
-    refused(POLICY_DOORS[door], POLICIES[name](tmp_path, sound), tmp_path, sound)
-
-
-@pytest.mark.parametrize(("door", "name"), matrix(BASELINE_DOORS, BASELINES))
-def test_baselines(door: str, name: str, tmp_path: Path, sound: Path) -> None:
-    refused(BASELINE_DOORS[door], BASELINES[name](tmp_path, sound), tmp_path, sound)
-
-
-@pytest.mark.parametrize(("door", "name"), matrix(RESULT_DOORS, RESULTS))
-def test_results(door: str, name: str, tmp_path: Path, sound: Path) -> None:
-    refused(RESULT_DOORS[door], RESULTS[name](tmp_path, sound), tmp_path, sound)
+@pytest.mark.parametrize(("kind", "door", "name"), matrix())
+def test_every_door_refuses(kind: str, door: str, name: str, tmp_path: Path, sound: Path) -> None:
+    doors, inputs = KINDS[kind]
+    refused(doors[door], inputs[name](tmp_path, sound), tmp_path, sound)
 
 
 def test_enough_was_tried() -> None:
     """Counts what this module holds, whichever of it was chosen to run."""
-    doors = (MODEL_DOORS, MODELS), (DATA_DOORS, DATA), (PREDICTION_DOORS, PREDICTIONS), (POLICY_DOORS, POLICIES)
-    more = (BASELINE_DOORS, BASELINES), (RESULT_DOORS, RESULTS)
-    assert sum(len(names) for _, names in (*doors, *more)) >= 200
+    assert sum(len(inputs) for _, inputs in KINDS.values()) >= 200
     assert TALLY.tracebacks == TALLY.hangs == TALLY.written_outside == 0
