@@ -9,6 +9,7 @@ from typing import Any
 
 from poolaudit.ablation.agreement import Disagreement
 from poolaudit.ablation.locate import LocatedSite, locate
+from poolaudit.ablation.proof import require_other_values
 from poolaudit.ablation.refusals import VariantImpossible, VariantUnchanged
 from poolaudit.ablation.surgery import build_variant
 from poolaudit.ablation.trial import CONTROL_SUFFIX
@@ -38,7 +39,9 @@ class Arms:
     variants: tuple[Variant, ...]
 
 
-def choose_arms(model: Any, wanted: Sequence[str] | None, shape: Shape, *, with_controls: bool) -> Arms:
+def choose_arms(
+    model: Any, wanted: Sequence[str] | None, shape: Shape, *, with_controls: bool, inputs: Any = None
+) -> Arms:
     """Builds every variant once; those that cannot be built stay in the list with the reason.
 
     Args:
@@ -46,6 +49,7 @@ def choose_arms(model: Any, wanted: Sequence[str] | None, shape: Shape, *, with_
         wanted: Texts such as "weaker@stem"; None chooses.
         shape: Of the inputs, with batch None.
         with_controls: Also build the parameter-matched control of every variant whose head has another width.
+        inputs: A few items on which each variant has to do something else at its sites; None where a swap shows that.
 
     Raises:
         InvalidInputError: A text names no variant or no site of this model, or twice the same.
@@ -57,7 +61,7 @@ def choose_arms(model: Any, wanted: Sequence[str] | None, shape: Shape, *, with_
         if isinstance(candidate, NotApplicable):
             listed.append(ArmEvidence(candidate.name, unavailable=candidate.reason))
             continue
-        arm, control = _arm(model, candidate, shape, located, with_controls)
+        arm, control = _arm(model, candidate, shape, located, with_controls, inputs)
         listed.append(arm)
         if control is not None:
             listed.append(control)
@@ -94,11 +98,13 @@ def _candidates(
 
 
 def _arm(
-    model: Any, variant: Variant, shape: Shape, located: Sequence[LocatedSite], with_controls: bool
+    model: Any, variant: Variant, shape: Shape, located: Sequence[LocatedSite], with_controls: bool, inputs: Any
 ) -> tuple[ArmEvidence, ArmEvidence | None]:
     arm = ArmEvidence(variant.name, action=variant.action, sites=variant.sites)
     try:
         built = build_variant(model, variant, input_shape=shape)
+        if inputs is not None:
+            require_other_values(model, built, inputs)
     except VariantUnchanged as error:
         return replace(arm, unavailable=error.reason, unchanged=True), None
     except (VariantImpossible, Disagreement) as error:

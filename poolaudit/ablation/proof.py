@@ -12,11 +12,13 @@ from poolaudit.ablation.execution import NotStepwise, StepwiseModel
 from poolaudit.ablation.locate import LocatedSite
 from poolaudit.ablation.plan import planned, walk
 from poolaudit.ablation.refusals import VariantUnchanged
-from poolaudit.ablation.stepwise_swap import differ, fresh_replacement
+from poolaudit.ablation.stepwise_swap import differ, fresh_replacement, tells_nothing
 from poolaudit.ablation.surgery import BuiltVariant
 from poolaudit.ablation.variants import ACTIONS
 from poolaudit.ablation.whole_runs import batches, predicted
 from poolaudit.subject._keras_load import quiet_keras
+
+_SAME_AT_SITES = "what comes out of its sites is the same as before on {} inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def differs_from_baseline(model: Any, built: BuiltVariant, inputs: Any, batch_si
         changed, unchanged, items = _compare_sites(model, built, inputs, batch_size)
         starts_as_another = ACTIONS.get(built.variant.action).untrained
         if not changed and not starts_as_another:
-            raise VariantUnchanged(name, f"what comes out of its sites is the same as before on {items} inputs")
+            raise VariantUnchanged(name, _SAME_AT_SITES.format(items))
         if built.must_be_trained:
             return AblationProof(items, changed, unchanged, None)
         ours, theirs = (predicted(each, inputs, batch_size, compiled=False) for each in (built.model, model))
@@ -69,6 +71,33 @@ def differs_from_baseline(model: Any, built: BuiltVariant, inputs: Any, batch_si
             )
     largest = max(float(np.max(np.abs(np.asarray(a, np.float64) - b), initial=0.0)) for a, b in pairs)
     return AblationProof(items, changed, unchanged, largest)
+
+
+def require_other_values(model: Any, built: BuiltVariant, inputs: Any, batch_size: int = 32) -> None:
+    """The part of the proof that holds before any training: something else comes out of the variant's sites.
+
+    Where they are called by code, the values in front of them cannot be had, and the outputs are compared instead,
+    unless the baseline gives all items the same answer, which tells nothing.
+
+    Args:
+        model: The baseline; its weights may be fresh.
+        inputs: A few items, as the model takes them.
+
+    Raises:
+        VariantUnchanged: It is the same to within rounding.
+    """
+    if ACTIONS.get(built.variant.action).untrained:
+        return
+    with quiet_keras():
+        if _steps(model, built.sources) is not None:
+            changed, _, items = _compare_sites(model, built, inputs, batch_size)
+            if not changed:
+                raise VariantUnchanged(built.variant.name, _SAME_AT_SITES.format(items))
+            return
+        ours, theirs = (predicted(each, inputs, batch_size, compiled=False) for each in (built.model, model))
+    pairs = [(ours, theirs)] if not isinstance(ours, tuple) else list(zip(ours, theirs, strict=True))
+    if not any(differ(a, b) for a, b in pairs) and not all(tells_nothing(b) for _, b in pairs):
+        raise VariantUnchanged(built.variant.name, f"no output on {len(pairs[0][1])} inputs differs from before")
 
 
 def _features_differ(model: Any, built: BuiltVariant, inputs: Any, batch_size: int) -> bool:

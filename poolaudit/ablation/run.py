@@ -18,6 +18,8 @@ from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.policy import Policy
 from poolaudit.subject.splits import DataSplit
 
+_PROOF_ITEMS = 64
+
 
 def ablate(
     subject: AblationSubject,
@@ -62,7 +64,13 @@ def ablate(
     )
     shape = (None, *test.inputs.shape[1:])
     with _quiet_retracing():
-        arms = choose_arms(subject.model, settings.variants, shape, with_controls=settings.depth == RETRAINED)
+        arms = choose_arms(
+            subject.model,
+            settings.variants,
+            shape,
+            with_controls=settings.depth == RETRAINED,
+            inputs=None if subject.is_trained else run.test.inputs[:_PROOF_ITEMS],
+        )
     found = Findings(arms=arms, targets=tuple(test.class_names[t] for t in run.targets), positive=run.positive)
     if settings.depth == SWAP and not subject.is_trained:
         raise InvalidInputError(

@@ -172,6 +172,11 @@ def fresh_replacement(entry: LocatedSite, candidate: Any) -> Any:
     return replaced_copy(candidate, str(entry.owner.name), policy)
 
 
+def tells_nothing(outputs: Any) -> bool:
+    """Whether a model gives several items the same answer, so that equal answers of a variant prove nothing."""
+    return len(outputs) > 1 and not differ(outputs, np.broadcast_to(outputs[:1], outputs.shape))
+
+
 def differ(ours: Any, theirs: Any) -> bool:
     """Whether two tensors differ by more than the rounding of two ways to compute the same."""
     if tuple(ours.shape) != tuple(theirs.shape):

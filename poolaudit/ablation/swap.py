@@ -16,7 +16,7 @@ from poolaudit.ablation.opaque import edits_inside, has_open_calls
 from poolaudit.ablation.plan import planned
 from poolaudit.ablation.recalibration import Progress, Recalibration, recalibrate
 from poolaudit.ablation.refusals import RefusedAction, VariantImpossible, VariantUnchanged
-from poolaudit.ablation.stepwise_swap import Swap, differ, swap_step_by_step
+from poolaudit.ablation.stepwise_swap import Swap, differ, swap_step_by_step, tells_nothing
 from poolaudit.ablation.surgery import BuiltVariant, build_variant
 from poolaudit.ablation.variants import ACTIONS, Variant, replacements_for
 from poolaudit.ablation.whole_runs import predicted, predicted_in_place
@@ -91,12 +91,16 @@ def swap_predictions(
                 result[variant.name] = predicted_in_place(model, edits, calls, inputs, batch_size)
             if on_progress is not None:
                 on_progress(items, items, variant.name)
+    dead = all(tells_nothing(part) for part in _tuple(baseline))
     for name in list(result):
-        reason = equal_at_site.get(name) or (_SAME if _same(result[name], baseline) else None)
-        if reason is not None:
-            del result[name]
-            result.reused.discard(name)
-            result.refused[name] = reason
+        same_at_site = equal_at_site.get(name)
+        if same_at_site is None and not _same(result[name], baseline):
+            continue
+        del result[name]
+        result.reused.discard(name)
+        # A model that gives all items one answer hides what its pooling does; only its sites can tell.
+        result.refused[name] = same_at_site or (_DEAD if dead else _SAME)
+        if same_at_site is not None or not dead:
             result.unchanged.add(name)
     return result
 
@@ -150,6 +154,7 @@ class _Sorted:
         self.stepwise.append(swap)
 
 
+_DEAD = "the model gives every item the same answer with any pooling"
 _SAME = "no output on these inputs differs from before by more than rounding"
 
 
