@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def read_recipe(reference: str, search: tuple[str, ...] = ()) -> Recipe:
     extend_search_path(search)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidInputError(
             f"Module {module_name!r} cannot be imported ({type(error).__name__}: {error})",
             f"package.module:name of {_RECIPE}",
@@ -72,11 +73,27 @@ def read_recipe(reference: str, search: tuple[str, ...] = ()) -> Recipe:
         public = [known for known in vars(module) if not known.startswith("_")]
         raise InvalidInputError(f"Module {module_name!r} has no {name!r}", _RECIPE, did_you_mean(name, public))
     if isinstance(found, Recipe):
-        return found
+        return _checked(found, reference)
     if not callable(found):
         raise InvalidInputError(f"{reference} is a {type(found).__name__}", _RECIPE)
     made = _called(found, reference)
-    return made if isinstance(made, Recipe) else Recipe(build=found)
+    return _checked(made, reference) if isinstance(made, Recipe) else Recipe(build=found)
+
+
+def _checked(recipe: Recipe, reference: str) -> Recipe:
+    for name in ("epochs", "batch_size"):
+        number = getattr(recipe, name)
+        if not isinstance(number, int) or number < 1:
+            raise InvalidInputError(f"{reference}: {name} is {number!r}", "a whole number, 1 or more")
+    try:
+        json.dumps(dict(recipe.fit), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"{reference}: fit holds what a worker process cannot be sent ({error})",
+            "numbers, texts, lists and mappings of them",
+            "Build callbacks and the like in a train function of the recipe",
+        ) from error
+    return recipe
 
 
 def extend_search_path(folders: tuple[str, ...]) -> None:
@@ -187,7 +204,7 @@ def _inputs(model: Any) -> list[Any]:
 def _called(function: Any, name: str) -> Any:
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidInputError(
             f"{name} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}",
             "a function that takes no arguments and returns a compiled Keras model",

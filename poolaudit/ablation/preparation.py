@@ -62,6 +62,9 @@ def prepare(
     }
     checked = fitted["test"]
     assert checked is not None
+    for split in fitted.values():
+        if split is not None and split.inputs.shape[1:] != checked.inputs.shape[1:]:
+            loaded.predict(split.inputs[:1])  # says what is wrong with the shape where the model does not take it
     notes: list[str] = []
     if settings.depth != SWAP and train is None:
         raise InvalidInputError(
@@ -85,6 +88,14 @@ def prepare(
         present = np.bincount(checked.labels, minlength=classes) > 0
         targets = tuple(int(i) for i in np.flatnonzero(present))
         notes.append("No class of interest was named; recall, precision and ranking are averaged over all classes.")
+    if validation is not None:
+        unseen = [checked.class_names[t] for t in targets if not np.any(validation.labels == t)]
+        if unseen:
+            notes.append(
+                f"No validation item is of class {unseen[0]!r}, so no threshold can be chosen for it: average "
+                "precision decides."
+            )
+            validation, origin = None, ""
     return Prepared(
         subject, settings, policy, tell, train, validation, checked, origin, loaded, head, targets, positive, notes
     )
@@ -96,7 +107,8 @@ def hold_back(train: DataSplit, seed: int) -> tuple[DataSplit, DataSplit]:
     held = np.zeros(len(train), bool)
     for label in np.unique(train.labels):
         items = np.flatnonzero(train.labels == label)
-        held[rng.permutation(items)[: round(VALIDATION_SHARE * len(items))]] = True
+        share = max(round(VALIDATION_SHARE * len(items)), int(len(items) > 1))
+        held[rng.permutation(items)[:share]] = True
     return _part(train, ~held, "train"), _part(train, held, "validation")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,8 @@ import numpy as np
 from poolaudit.ablation.models import baseline_model, is_compiled, kept_layers, read_recipe
 from poolaudit.ablation.recipe import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, DEFAULT_RATE, Recipe
 from poolaudit.ablation.settings import AblationSettings
-from poolaudit.ablation.trial import ModelSource, TrainingPlan, search_path, sha256_of, source_text
+from poolaudit.ablation.trial import ModelSource, TrainingPlan, module_text, search_path, sha256_of, source_text
+from poolaudit.ablation.variants import ACTIONS
 from poolaudit.errors import InvalidInputError
 from poolaudit.store.trials import TrialStore, canonical_json
 from poolaudit.subject.heads import Head
@@ -76,21 +79,25 @@ def subject_from_recipe(reference: str) -> AblationSubject:
     return AblationSubject(model, recipe, reference, is_trained=False)
 
 
-def model_source(subject: AblationSubject, store: TrialStore) -> ModelSource:
+def model_source(subject: AblationSubject, store: TrialStore, actions: Iterable[str] = ()) -> ModelSource:
     """Where workers get the baseline from; a model that is not code is put into the store as a file.
 
+    Args:
+        actions: Names of the variants' actions, whose code workers need as well.
+
     Raises:
-        InvalidInputError: It cannot be written as a file.
+        InvalidInputError: It cannot be written as a file, or rests on code that a worker cannot import.
     """
+    modules = _own_modules(subject.model, actions)
+    code = "".join(module_text(sys.modules.get(name)) for name in modules)
     if subject.reference is not None:
         assert subject.recipe is not None
         text = source_text(subject.recipe.build) + source_text(subject.recipe.train)
-        parts = [subject.reference, subject.recipe.version, text, _described(subject.model)]
-        return ModelSource(None, subject.reference, search_path(), fingerprint=sha256_of("\n".join(parts)))
-    described = _described(subject.model) + _kept_weights(subject.model)
+        parts = [subject.reference, subject.recipe.version, text, _described(subject.model), code]
+        return ModelSource(None, subject.reference, search_path(), modules, fingerprint=sha256_of("\n".join(parts)))
+    described = _described(subject.model) + _kept_weights(subject.model) + code
     fingerprint = sha256_of(described)
     path = store.folder / "models" / f"{sha256_of(described + _weights(subject.model))}.keras"
-    modules = _custom_modules(subject.model)
     if not path.exists():
         ready = path.with_name(f".{path.name}")
         try:
@@ -195,18 +202,42 @@ def _digest(arrays: Any) -> str:
     return digest.hexdigest()
 
 
-def _custom_modules(model: Any) -> tuple[str, ...]:
-    """Modules whose import makes the model's own layers known to a worker.
+def _own_modules(model: Any, actions: Iterable[str]) -> tuple[str, ...]:
+    """Modules whose import makes the model's own code, and the variants' own actions, known to a worker.
 
     Raises:
-        InvalidInputError: A layer's class stands in a script, which a worker cannot import.
+        InvalidInputError: Some of it stands in a script, which a worker cannot import.
     """
-    modules = {type(layer).__module__ for layer in [model, *model._flatten_layers()]}
+    import keras
+
+    known = keras.saving.get_custom_objects()
+    used: list[Any] = [type(layer) for layer in [model, *model._flatten_layers()]]
+    used += [known[text] for text in _texts_of_configuration(model) if text in known]
+    used += [ACTIONS.get(action).replace for action in actions]
+    modules = {str(getattr(thing, "__module__", "keras")) for thing in used}
     own = sorted(name for name in modules if name.split(".")[0] not in ("keras", "tensorflow", "poolaudit"))
     if "__main__" in own:
         raise InvalidInputError(
-            "The model has layers whose class stands in the running script",
-            "layers that a worker process can import",
-            "Move the class into a module beside the script",
+            "The model or a variant uses a class or function that stands in the running script",
+            "layers, losses and actions that a worker process can import",
+            "Move them into a module beside the script",
         )
     return tuple(own)
+
+
+def _texts_of_configuration(model: Any) -> set[str]:
+    """Every text in the model's architecture and compile configuration, names of registered objects among them."""
+    parts = []
+    for describe in (model.get_config, model.get_compile_config):
+        with contextlib.suppress(Exception):  # the model's own code; what cannot be described is told when it is saved
+            parts.append(describe())
+    found: set[str] = set()
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str):
+            found.add(part)
+        elif isinstance(part, Mapping):
+            parts += part.values()
+        elif isinstance(part, list | tuple):
+            parts += part
+    return found

@@ -128,7 +128,11 @@ def versions() -> dict[str, str]:
 
 def source_text(function: Any) -> str:
     """The text of the module a function stands in; an empty string where there is none to read."""
-    module = inspect.getmodule(function)
+    return module_text(inspect.getmodule(function))
+
+
+def module_text(module: Any) -> str:
+    """The text of a module; an empty string where there is none to read."""
     try:
         return inspect.getsource(module) if module is not None else ""
     except (OSError, TypeError):

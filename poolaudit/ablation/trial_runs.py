@@ -18,6 +18,7 @@ from poolaudit.ablation.race import Rules
 from poolaudit.ablation.settings import RECALIBRATED, RETRAINED
 from poolaudit.ablation.subject import model_source, training_plan
 from poolaudit.ablation.trial import BASELINE, CONTROL_SUFFIX, ModelSource, TrainingPlan, TrialSpec, make_spec
+from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.ablation import TrainingFacts
 from poolaudit.store.trials import StoredTrial, TrialStore
 
@@ -25,7 +26,7 @@ from poolaudit.store.trials import StoredTrial, TrialStore
 def run_trials(run: Prepared, arms: Arms, found: Findings, news: Callable[[str], None]) -> None:
     store = TrialStore(run.settings.store)
     with store.held():
-        source = model_source(run.subject, store)
+        source = model_source(run.subject, store, {variant.action for variant in arms.variants})
         plan, statement = training_plan(run.subject, run.settings, run.head)
         assert run.train is not None
         found.training = TrainingFacts(
@@ -103,6 +104,7 @@ class _Trials:
                 self._run(executor, specs, self._keep, pace, max(0, ledger.most_left() - len(specs)))
             except _OutOfTimeError:
                 self.found.out_of_time = True
+            self._require_that_it_trains()
             self._measure_all(ledger)
             self._tell_settled(ledger)
             if self.found.out_of_time:
@@ -126,8 +128,8 @@ class _Trials:
         most: int,
     ) -> None:
         """Runs the trials of one round, after which `most` further ones may come."""
-        if not self.run.settings.resume:
-            for spec in specs:
+        for spec in specs:
+            if not self.run.settings.resume or self._failed_before(spec):
                 self.store.trial_path(spec.key).unlink(missing_ok=True)
                 self.store.checkpoint_path(spec.key).unlink(missing_ok=True)
         known = sum(self.store.trial_path(spec.key).exists() for spec in specs)
@@ -149,6 +151,20 @@ class _Trials:
             self.run.tell(before + finished, total, f"{name}, seed {seed}{more}{pace.words()}")
 
         executor.run(specs, heard)
+
+    def _failed_before(self, spec: TrialSpec) -> bool:
+        """Whether an earlier run could not train it: what was missing then may be there now."""
+        known = self.store.read(spec.key)
+        return known is not None and known.facts["outcome"] == FAILED
+
+    def _require_that_it_trains(self) -> None:
+        """Raises InvalidInputError where every training of the baseline fails: there is nothing to compare with."""
+        facts = [trial.facts for (arm, _), trial in self.outputs.items() if arm == BASELINE]
+        if facts and all(fact["outcome"] == FAILED for fact in facts):
+            raise InvalidInputError(
+                f"None of {len(facts)} trainings of the baseline could be carried out: {facts[0]['reason']}",
+                "a model or recipe that trains on these data",
+            )
 
     def _measure_all(self, ledger: Ledger) -> None:
         """Measures every trial against one precision, which the baseline's trials of the first look set for all."""

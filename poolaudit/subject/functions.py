@@ -28,7 +28,7 @@ def call_reference(reference: str) -> Any:
     function = _resolve(reference)
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidInputError(
             f"{reference} raised {type(error).__name__}: {' '.join(str(error).split())[:300]}",
             "a function that can be called without arguments and returns data",
@@ -49,7 +49,7 @@ def _resolve(reference: str) -> Callable[[], Any]:
             "package.module:function, importable from here",
             "Install the package, or start poolaudit in the folder that holds it",
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InvalidInputError(
             f"{reference}: importing {module_name!r} raised {type(error).__name__}: {error}", "a module that imports"
         ) from error

@@ -54,7 +54,7 @@ def _run(spec: Any, store: Any, tell: Any) -> None:
         trial = run_trial(spec, load_materials(spec, store), FileCheckpoint(store.checkpoint_path(spec.key)), tell)
     except NoSpaceError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         trial = failed_trial(spec, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
     store.write(trial)
 

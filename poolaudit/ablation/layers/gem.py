@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -22,6 +23,9 @@ class GeMPooling(WindowedPooling):
         pool_size, strides, padding, data_format: As in Keras pooling.
         p: Exponent to start from.
         epsilon: Smallest value that is told apart.
+
+    Raises:
+        ValueError: p is not a finite number above 0.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class GeMPooling(WindowedPooling):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_size, strides, padding, data_format, **kwargs)
-        self.initial_p, self.epsilon = float(p), float(epsilon)
+        self.initial_p, self.epsilon = _positive(p), float(epsilon)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.p = _exponent(self, self.initial_p)
@@ -55,6 +59,9 @@ class GlobalGeMPooling(WholePooling):
         data_format, keepdims: As in Keras global pooling.
         p: Exponent to start from.
         epsilon: Smallest value that is told apart.
+
+    Raises:
+        ValueError: p is not a finite number above 0.
     """
 
     def __init__(
@@ -66,7 +73,7 @@ class GlobalGeMPooling(WholePooling):
         **kwargs: Any,
     ) -> None:
         super().__init__(data_format, keepdims, **kwargs)
-        self.initial_p, self.epsilon = float(p), float(epsilon)
+        self.initial_p, self.epsilon = _positive(p), float(epsilon)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.p = _exponent(self, self.initial_p)
@@ -77,6 +84,12 @@ class GlobalGeMPooling(WholePooling):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "p": self.initial_p, "epsilon": self.epsilon}
+
+
+def _positive(p: float) -> float:
+    if not 0 < p < math.inf:
+        raise ValueError(f"p is {p!r}; allowed: a finite number above 0")
+    return float(p)
 
 
 def _exponent(layer: Any, start: float) -> Any:

@@ -1,0 +1,141 @@
+"""What users bring themselves: losses, actions, recipes that go wrong; and variants that are the baseline again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ablation_own_code
+import ablation_recipes
+import keras
+import numpy as np
+import pytest
+
+from poolaudit.ablation.layers import GeMPooling2D
+from poolaudit.ablation.preparation import hold_back
+from poolaudit.ablation.subject import model_source, subject_of
+from poolaudit.audit.ablation import AblationPlan, run_ablation
+from poolaudit.errors import InvalidInputError
+from poolaudit.evidence.ablation import AblationEvidence
+from poolaudit.outcomes import Outcome
+from poolaudit.results import AuditResult
+from poolaudit.store.trials import TrialStore
+from poolaudit.subject.data import load_splits
+from poolaudit.subject.models import load_model
+
+TRAIN, TEST = ablation_recipes.data(120, 20), ablation_recipes.data(200, 21)
+
+
+def ablated(model: Any, store: Path, *variants: str, train: Any = TRAIN) -> AuditResult:
+    options = {"store": store, "workers": 1, "seeds": 3, "epochs": 1, "variants": variants}
+    return run_ablation(AblationPlan(model, TEST, train=train, positive="1", options=options))
+
+
+def evidence(result: AuditResult) -> AblationEvidence:
+    assert result.evidence.ablation is not None
+    return result.evidence.ablation
+
+
+def outcome(result: AuditResult, code: str) -> Outcome:
+    return next(finding.outcome for finding in result.findings if finding.code == code)
+
+
+def own_model() -> Any:
+    keras.utils.set_random_seed(0)
+    model = ablation_recipes.build(dropout=0.0)
+    model.compile(keras.optimizers.Adam(1e-2), ablation_own_code.own_loss)
+    model.fit(*TRAIN, epochs=1, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("name", ["recipe", "by_code"])
+def test_the_baseline_again_changes_nothing_in_a_recipe_either(name: str, tmp_path: Path) -> None:
+    result = ablated(f"ablation_own_code:{name}", tmp_path, "reshaped_maximum@stem", "average@stem")
+    same, other = evidence(result).arms
+    assert same.unchanged
+    assert same.trained == 0
+    assert same.comparison is None
+    assert not other.unchanged
+    assert other.trained == 3
+    assert outcome(result, "PA502") is Outcome.FAILED
+
+
+def test_workers_know_the_loss_and_the_action_of_another_module(tmp_path: Path) -> None:
+    result = ablated(own_model(), tmp_path, "wide_maximum@stem")
+    (arm,) = evidence(result).arms
+    assert evidence(result).baseline.failed == arm.failed == 0
+    assert arm.trained == 3
+
+
+def test_the_text_of_own_code_is_part_of_what_a_trial_hangs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, store = subject_of(load_model(own_model())), TrialStore(tmp_path)
+    source = model_source(subject, store, ("wide_maximum",))
+    assert source.modules == ("ablation_own_code",)
+    assert model_source(subject, store, ("wide_maximum",)).fingerprint == source.fingerprint
+    monkeypatch.setattr("poolaudit.ablation.subject.module_text", lambda module: "another loss")
+    assert model_source(subject, store, ("wide_maximum",)).fingerprint != source.fingerprint
+
+
+def test_a_shipped_model_that_says_one_thing_does_not_hide_its_variants(tmp_path: Path) -> None:
+    model = own_model()
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([np.zeros_like(kernel), bias])
+    result = ablated(model, tmp_path, "removed@stem", "reshaped_maximum@stem")
+    removed, same = evidence(result).arms
+    assert not removed.unchanged
+    assert removed.trained == 3
+    assert any("the same answer" in note for note in removed.notes)
+    assert same.unchanged
+
+
+def test_a_recipe_that_never_trains_is_refused_with_its_reason_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POOLAUDIT_TEST_STORE", str(tmp_path))
+    with pytest.raises(InvalidInputError, match=r"None of 3 trainings .* RuntimeError: there are no weights") as raised:
+        ablated("ablation_own_code:untrainable", tmp_path, "removed@stem")
+    assert "could be carried out" in str(raised.value)
+    ablation_own_code.marks(tmp_path).touch()
+    assert evidence(ablated("ablation_own_code:untrainable", tmp_path, "removed@stem")).baseline.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("leaving", "raised SystemExit"),
+        ("no_epochs", "epochs is 0"),
+        ("no_batch", "batch_size is -3"),
+        ("with_objects", "fit holds what a worker process cannot be sent"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_refused_before_training(name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        ablated(f"ablation_own_code:{name}", tmp_path / "store", "removed@stem")
+    assert not (tmp_path / "store").exists()
+
+
+def test_items_of_another_shape_are_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="20"):
+        ablated("ablation_own_code:recipe", tmp_path / "store", "removed@stem", train=(TRAIN[0][:, :20], TRAIN[1]))
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_class_that_validation_lacks_has_no_threshold(tmp_path: Path) -> None:
+    x, y = TRAIN
+    kept = np.flatnonzero(y == 0).tolist() + np.flatnonzero(y == 1)[:1].tolist()
+    found = evidence(ablated("ablation_own_code:recipe", tmp_path, "removed@stem", train=(x[kept], y[kept])))
+    assert found.primary == "average_precision"
+    assert any("No validation item is of class '1'" in note for note in found.notes)
+
+
+def test_each_class_with_two_items_gives_one_to_validation() -> None:
+    x, y = TRAIN
+    kept = np.flatnonzero(y == 0).tolist() + np.flatnonzero(y == 1)[:2].tolist()
+    train, validation = hold_back(load_splits({"train": (x[kept], y[kept])})["train"], 0)
+    assert (train.labels == 1).sum() == (validation.labels == 1).sum() == 1
+
+
+@pytest.mark.parametrize("p", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_exponent_without_meaning_is_refused(p: float) -> None:
+    with pytest.raises(ValueError, match="finite number above 0"):
+        GeMPooling2D(p=p)
