@@ -11,13 +11,14 @@ from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, TrialRow
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
-from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, not_retrained
+from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, class_words, not_retrained
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
 LEARNED = "learned"
 _UNSTABLE_SHARE = 0.2
+_WIDE = 0.15
 
 
 @detector("PA501", Severity.MAJOR)
@@ -29,7 +30,8 @@ def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
     How: A trial counts as collapsed where its scores rank the class of interest no better than chance, as dead where it
         gives the same answer for every item, as diverged where it ends in NaN. All are counted and none enters an
         effect. Any of them in the baseline fails; it is a minor finding where they are at most a fifth of its trials,
-        or stand in variants alone.
+        or stand in variants alone. Where the test items of the class are so few that a training with a ROC AUC of 0.7
+        would often pass for chance, a collapse is not shown, and the check is undecided.
     Do: Lower the learning rate, warm it up, change the start weights or add normalisation until every seed learns.
     False alarm: The pooling itself leaves nothing to learn from: then the arm collapses with every seed (PA350).
     """
@@ -46,13 +48,24 @@ def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
     facts = tuple(Fact(arm.name, _states(arm)) for arm in lost)
     if not lost:
         return Judgement(Outcome.PASSED, f"All {trained} trainings learned.")
+    total = sum(_lost(arm) for arm in lost)
+    if all(_lost(arm) == arm.collapsed for arm in lost) and not _shows_collapse(ablation):
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"{total} of {trained} trainings are not shown to rank better than chance, but {ablation.support} test "
+            f"items of {class_words(ablation)} are too few to tell a training that learned from one that did not.",
+            facts,
+            "More test items of the class.",
+        )
     baseline = ablation.baseline
     share = _lost(baseline) / baseline.trained if baseline.trained else 0.0
+    failed = [row.reason for row in ablation.trials if row.state == "failed"]
+    untrained = f" {len(failed)} could not be trained at all: {failed[0].rstrip('.')}." if failed else ""
     severity = Severity.MAJOR if share > _UNSTABLE_SHARE else Severity.MINOR
     return Judgement(
         Outcome.FAILED,
-        f"{sum(_lost(arm) for arm in arms)} of {trained} trainings never learned "
-        f"({_lost(baseline)} of {baseline.trained} of the baseline). They are shown, and left out of every effect.",
+        f"{total} of {trained} trainings never learned ({_lost(baseline)} of {baseline.trained} of the baseline)."
+        f"{untrained} They are shown, and left out of every effect.",
         facts,
         "Trainings that learn with every seed.",
         severity,
@@ -145,9 +158,10 @@ def one_seed_would_have_told_the_same(evidence: Evidence, policy: Policy) -> Jud
         return Judgement(Outcome.SKIPPED, "Fewer than three seeds were learned with by every arm that was trained.")
     name, wins = Counter(winners).most_common(1)[0]
     facts = tuple(Fact(f"{arm} is best", f"{n} of {len(winners)} seeds") for arm, n in Counter(winners).most_common())
-    if wins >= 0.8 * len(winners) or not matters:
-        text = f"{name!r} is best with {wins} of {len(winners)} seeds"
-        return Judgement(Outcome.PASSED, text + ("." if matters else ", and no arm is ahead by what matters."), facts)
+    if not matters:
+        return Judgement(Outcome.PASSED, f"With none of {len(winners)} seeds is an arm ahead by what matters.")
+    if wins >= 0.8 * len(winners):
+        return Judgement(Outcome.PASSED, f"{name!r} is best with {wins} of {len(winners)} seeds.", facts)
     return Judgement(
         Outcome.FAILED,
         f"Which arm is best hangs on the seed: {name!r} wins with only {wins} of {len(winners)} seeds.",
@@ -163,9 +177,10 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
     Why: What holds for a baseline that was trained for fewer epochs, or otherwise than the model that ships, need not
         hold for that model.
     How: Average precision of the shipped model is held against the interval in which one more training of the baseline
-        would fall (prediction interval, Student's t, at the policy's confidence). Fails where it lies outside that
-        interval by more than `smallest_effect`: above it the trials are trained worse than the model; below it the
-        model is worse than what its own architecture learns from these data.
+        that learns would fall (prediction interval, Student's t, at the policy's confidence). Fails where it lies
+        outside that interval by more than `smallest_effect`: above it the trials are trained worse than the model;
+        below it the model is worse than what its own architecture learns from these data. Undecided where it lies
+        inside an interval so wide (0.15 to each side) that hardly any model would lie outside.
     Do: Above: train the trials as the model was trained: --epochs, --batch-size, or a recipe with its own training
         code. Below: look for classes in another order (PA211), other scaling of the inputs (PA210), or a training that
         was cut short; or ship a retrained model.
@@ -180,9 +195,10 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
     shipped = dict(ablation.shipped).get("average_precision")
     if shipped is None:
         return Judgement(Outcome.SKIPPED, "The baseline comes from code and brings no trained weights to compare with.")
-    values = [v for v in (_value(row, "average_precision") for row in ablation.trials if row.arm == "baseline") if v]
+    learned = [row for row in ablation.trials if row.arm == "baseline" and row.state == LEARNED]
+    values = [value for row in learned if (value := _value(row, "average_precision")) is not None]
     if len(values) < 3:
-        return Judgement(Outcome.SKIPPED, "Fewer than three trainings of the baseline ended with scores.")
+        return Judgement(Outcome.SKIPPED, "Fewer than three trainings of the baseline learned.")
     mean, spread = statistics.fmean(values), statistics.stdev(values)
     reach = float(special.stdtrit(len(values) - 1, 0.5 + policy.confidence / 2)) * spread * (1 + 1 / len(values)) ** 0.5
     facts = (
@@ -209,11 +225,29 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
             "A shipped model that ranks as its retrained baseline does.",
             subjects=(Subject("shipped model below its trials"),),
         )
+    if abs(shipped - mean) > policy.smallest_effect and reach > _WIDE:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"{len(values)} trainings of the baseline spread so widely (average precision {percent(mean)} ± "
+            f"{percent(reach)}) that they do not tell whether the shipped model ({percent(shipped)}) is one of them.",
+            facts,
+            "More seeds of the baseline, or a training that is more stable.",
+        )
     return Judgement(Outcome.PASSED, "The retrained baseline ranks as the shipped model does.", facts)
 
 
 def _lost(arm: ArmEvidence) -> int:
     return arm.collapsed + arm.dead + arm.diverged + arm.failed
+
+
+def _shows_collapse(ablation: AblationEvidence) -> bool:
+    """Whether the test items tell a ROC AUC of 0.7 from 0.5 with 80 % power at 5 % (Hanley and McNeil 1982)."""
+    positives = ablation.support / max(1, len(ablation.targets))
+    negatives = ablation.test_items - positives
+    if min(positives, negatives) <= 0:
+        return False
+    error = ((positives + negatives + 1) / (12 * positives * negatives)) ** 0.5
+    return bool((special.ndtri(0.975) + special.ndtri(0.8)) * error <= 0.7 - 0.5)
 
 
 def _states(arm: ArmEvidence) -> str:

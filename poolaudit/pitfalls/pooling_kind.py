@@ -97,7 +97,8 @@ def accuracy_and_recall_agree_on_the_variants(evidence: Evidence, policy: Policy
     Why: A variant chosen by accuracy can be the one that misses more of the class of interest: the accuracy paradox,
         met while choosing an architecture.
     How: Fails where a variant's accuracy rises and its recall at the shipped threshold falls by more than
-        `smallest_effect`, both with their whole intervals, widened for the number of variants.
+        `smallest_effect`, both with their whole intervals, widened for the number of variants. Undecided where the
+        estimates say so and the intervals leave it open.
     Do: Choose among variants by recall at matched precision, never by accuracy.
     False alarm: The variant's threshold is to be moved anyway, and recall at matched precision does not fall.
     """
@@ -119,16 +120,36 @@ def accuracy_and_recall_agree_on_the_variants(evidence: Evidence, policy: Policy
             Outcome.FAILED,
             f"{arm.name!r} wins on accuracy ({points(accuracy.estimate)}), loses recall ({points(recall.estimate)}): "
             "whoever chooses by accuracy releases the model that misses more.",
-            tuple(
-                Fact(f"{a.name}: change of {m}", points(e.estimate))
-                for a in paradox
-                for m in ("accuracy", "recall")
-                if (e := a.effect(m)) is not None
-            ),
+            _changes(paradox),
             "A choice by recall at matched precision.",
             subjects=tuple(Subject(arm.name) for arm in paradox),
         )
+    seeming = [arm for arm in judged if _seems_paradox(arm, policy)]
+    if seeming:
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"{seeming[0].name!r} seems to gain accuracy while it loses recall, but the intervals leave it open.",
+            _changes(seeming),
+            "More seeds and more test items.",
+            subjects=tuple(Subject(arm.name, False) for arm in seeming),
+        )
     return Judgement(Outcome.PASSED, f"No variant of {len(judged)} gains accuracy while it loses recall.")
+
+
+def _changes(arms: list[ArmEvidence]) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(f"{arm.name}: change of {metric}", points(effect.estimate))
+        for arm in arms
+        for metric in ("accuracy", "recall")
+        if (effect := arm.effect(metric)) is not None
+    )
+
+
+def _seems_paradox(arm: ArmEvidence, policy: Policy) -> bool:
+    accuracy, recall = arm.effect("accuracy"), arm.effect("recall")
+    if accuracy is None or recall is None or accuracy.estimate.value is None or recall.estimate.value is None:
+        return False
+    return accuracy.estimate.value > 0 and recall.estimate.value < -policy.smallest_effect
 
 
 def _gains(arm: ArmEvidence, policy: Policy) -> bool:

@@ -172,6 +172,63 @@ def test_many_collapsed_seeds_weigh_more_than_one() -> None:
     assert found("PA501", one).severity is Severity.MINOR
 
 
+def test_too_few_test_items_show_no_collapse() -> None:
+    given = ablation(arm("weaker@p", NOTHING), base=baseline(trained=8, learned=6, collapsed=2))
+    assert given.ablation is not None
+    few = Evidence(ablation=dataclasses.replace(given.ablation, support=6))
+    finding = found("PA501", few)
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "6 test items of 'fraud' are too few" in finding.summary
+    dead = ablation(arm("weaker@p", NOTHING), base=baseline(trained=8, learned=6, dead=2))
+    assert dead.ablation is not None
+    few_and_dead = Evidence(ablation=dataclasses.replace(dead.ablation, support=6))
+    assert found("PA501", few_and_dead).outcome is Outcome.FAILED
+
+
+def test_a_training_that_could_not_be_carried_out_is_told_with_its_reason() -> None:
+    row = dataclasses.replace(trial("weaker@p", 0, 0.5, state="failed"), reason="OSError: no such file.")
+    given = ablation(arm("weaker@p", NOTHING, trained=5, learned=4, failed=1), trials=(row,))
+    assert "1 could not be trained at all: OSError: no such file." in found("PA501", given).summary
+
+
+def test_a_baseline_that_never_learns_leaves_open_whether_its_training_is_at_fault() -> None:
+    variant = arm("weaker@p", GAIN)
+    assert variant.comparison is not None
+    never = dataclasses.replace(variant.comparison, never_learns="baseline")
+    summary = found("PA350", ablation(dataclasses.replace(variant, comparison=never))).summary
+    assert "hardly ever learns" in summary
+    assert "collapsed seeds do not explain" not in summary
+    assert "collapsed seeds do not explain" in found("PA350", ablation(variant)).summary
+
+
+def test_a_paradox_that_the_intervals_leave_open_is_undecided() -> None:
+    seeming = {**LOSS, "recall": -0.05, "accuracy": 0.01}
+    assert found("PA353", ablation(arm("weaker@p", seeming, width=0.1))).outcome is Outcome.UNDECIDED
+    small = {**LOSS, "recall": -0.01, "accuracy": 0.01}
+    assert found("PA353", ablation(arm("weaker@p", small, width=0.1))).outcome is Outcome.PASSED
+
+
+def test_trainings_that_spread_widely_vouch_for_no_shipped_model() -> None:
+    def spread(average_precision: float, values: tuple[float, ...], lost: tuple[float, ...] = ()) -> Evidence:
+        rows = [trial("baseline", seed, value) for seed, value in enumerate(values)]
+        rows += [trial("baseline", 10 + seed, value, state="collapsed") for seed, value in enumerate(lost)]
+        return ablation(
+            arm("weaker@p", NOTHING), trials=tuple(rows), shipped=(("average_precision", average_precision),)
+        )
+
+    assert found("PA505", spread(0.99, (0.5, 0.9, 0.6))).outcome is Outcome.UNDECIDED
+    assert found("PA505", spread(0.68, (0.5, 0.9, 0.6))).outcome is Outcome.PASSED
+    # Trainings that never learned do not widen the interval.
+    assert found("PA505", spread(0.99, (0.6, 0.61, 0.62), lost=(0.1, 0.12))).outcome is Outcome.FAILED
+
+
+def test_where_no_arm_is_ahead_none_is_called_best() -> None:
+    rows = tuple(trial(name, seed, 0.8) for name in ("baseline", "weaker@p") for seed in range(5))
+    finding = found("PA504", ablation(arm("weaker@p", NOTHING), trials=rows))
+    assert finding.outcome is Outcome.PASSED
+    assert "best" not in finding.summary
+
+
 def test_the_saying_about_max_and_average_is_held_against_the_evidence() -> None:
     finding = found("PA352", GUILTY["PA352"]())
     assert "Max pooling harms recall here" in finding.summary
