@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from poolaudit.ablation.effects import HARDLY_EVER, Pairing, difference, pair, states
 from poolaudit.ablation.measures import AVERAGE_PRECISION, LEARNED, MATCHED, METRICS, TrialMeasures
-from poolaudit.ablation.race import UNDECIDED, Rules, Standing, replay, wanted
+from poolaudit.ablation.race import EQUIVALENT, UNDECIDED, Rules, Standing, replay, wanted
 from poolaudit.ablation.trial import BASELINE, CONTROL_SUFFIX
 from poolaudit.evidence.ablation import Comparison, Effect
 from poolaudit.evidence.estimates import Estimate
@@ -116,7 +116,8 @@ class Ledger:
                 never_learns=pairing.never_learns,
                 reason=self._why_no_difference(name, standing),
             )
-        low, high = _possible(found.limits(standing.level))
+        decides = standing.equivalence_level if standing.decision == EQUIVALENT else standing.level
+        low, high = _possible(found.limits(decides))
         beyond_low, beyond_high = _possible(found.limits(standing.margin_level))
         seeds_more = items_more = None
         reason = ""

@@ -29,7 +29,8 @@ class Comparison:
 
     Attributes:
         decision: "better", "worse", "equivalent" or "undecided".
-        low: Lower end of the corrected interval of the difference; None where there is no interval.
+        low: Lower end of the corrected interval that the decision rests on: for an equivalence the one that lies within
+            the margin, else the one that holds no difference or not; None where there is no interval.
         high: Its upper end.
         beyond_low: Lower end of the interval that must lie above the smallest effect that matters before the variant
             is said to gain more than that.
