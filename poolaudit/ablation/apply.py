@@ -68,13 +68,7 @@ def apply_variant(
     """
     if path.suffix.lower() != ".keras":
         raise InvalidInputError(f"The output is {path.name!r}", "a file name that ends in .keras")
-    model = loaded.keras_model
-    if model is None:
-        raise InvalidInputError(
-            f"{loaded.source} is a SavedModel, which stores operations and not layers",
-            "a .keras or .h5 file, or code that builds the model",
-            "Save the model again with model.save('model.keras')",
-        )
+    model = layers_of(loaded)
     built = build_variant(model, parse_variant(variant), control=control, seed=seed)
     if built.not_savable is not None:
         raise InvalidInputError(
@@ -101,6 +95,21 @@ def apply_variant(
         any(type(layer).__module__.startswith("poolaudit.") for layer in built.model._flatten_layers()),
         tuple(notes),
     )
+
+
+def layers_of(loaded: LoadedModel) -> Any:
+    """The Keras model.
+
+    Raises:
+        InvalidInputError: There is none.
+    """
+    if loaded.keras_model is None:
+        raise InvalidInputError(
+            f"{loaded.source} is a SavedModel, which stores operations and not layers",
+            "a .keras or .h5 file, or code that builds the model",
+            "Save the model again with model.save('model.keras')",
+        )
+    return loaded.keras_model
 
 
 def _file_of(model: Any, inputs: Any) -> bytes:

@@ -68,9 +68,10 @@ def _apply(
 
 
 def _list(loaded: LoadedModel) -> None:
+    from poolaudit.ablation.apply import layers_of
     from poolaudit.ablation.variants import NotApplicable, applicable_variants
 
-    found = applicable_variants(loaded.keras_model) if loaded.keras_model is not None else ()
+    found = applicable_variants(layers_of(loaded))
     for entry in found:
         if isinstance(entry, NotApplicable):
             say(f"-  {entry.name}: {entry.reason}")
