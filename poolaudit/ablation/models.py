@@ -34,7 +34,13 @@ def build_trial_model(spec: TrialSpec, materials: Materials) -> Any:
     if spec.depth == RETRAINED and spec.model.file is not None:
         keras.utils.set_random_seed(spec.seed)
         fresh = reborn(original, shape)
-    ensure_compiled(original, spec.plan.loss)
+    if spec.plan.default_optimizer:
+        ensure_compiled(original, spec.plan.loss)
+    elif not is_compiled(original):
+        raise InvalidInputError(
+            "The model's compile configuration cannot be loaded again",
+            "losses and metrics that are registered with Keras in a module a worker can import",
+        )
     model = fresh
     if spec.variant != BASELINE or spec.control:
         from poolaudit.ablation.surgery import build_variant

@@ -81,6 +81,10 @@ def prepare(
     if positive is not None:
         targets: tuple[int, ...] = (resolve_class(positive, checked.class_names),)
         positive = checked.class_names[targets[0]]
+        if not np.any(checked.labels == targets[0]):
+            raise InvalidInputError(
+                f"No test item is of class {positive!r}", "test data with items of the class of interest"
+            )
     elif classes == 2:
         targets, positive = (1,), checked.class_names[1]
         notes.append(f"No class of interest was named; {positive!r}, the second of two, was taken.")

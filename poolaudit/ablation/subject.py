@@ -141,7 +141,8 @@ def training_plan(subject: AblationSubject, settings: AblationSettings, head: He
         f"with Adam at {DEFAULT_RATE:g} and {loss}, poolaudit's default, because the model carries no compile "
         "configuration"
         if default
-        else f"with the model's own compile configuration ({_optimizer(subject.model)}, {_loss(subject.model)})"
+        else f"with the model's own compile configuration ({_optimizer(subject.model)}, {_loss(subject.model)}"
+        f"{_labels_for_own_loss(subject.model, head)})"
     )
     chosen = "" if settings.epochs or recipe else ", poolaudit's default (set --epochs to what the model ships with)"
     return plan, f"from scratch {how}, {epochs} epochs{chosen}, batches of {batch_size}"
@@ -158,6 +159,17 @@ def _optimizer(model: Any) -> str:
 def _loss(model: Any) -> str:
     loss = model.loss
     return loss if isinstance(loss, str) else str(getattr(loss, "name", None) or getattr(loss, "__name__", "own loss"))
+
+
+def _labels_for_own_loss(model: Any, head: Head) -> str:
+    """What a loss of the user's own is given: it may have been written for labels of another form."""
+    from poolaudit.ablation.training import targets_for
+
+    loss = model.loss
+    if isinstance(loss, str) or getattr(loss, "__module__", type(loss).__module__).startswith("keras."):
+        return ""
+    columns = targets_for(model, np.zeros(1, np.int64), head.classes).shape[1]
+    return ", labels as one column a class" if columns > 1 else ", labels as one column of class indices"
 
 
 def _described(model: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from poolaudit.ablation.layers import GeMPooling2D
 from poolaudit.ablation.preparation import hold_back
 from poolaudit.ablation.subject import model_source, subject_of
+from poolaudit.ablation.training import Materials, run_trial
+from poolaudit.ablation.trial import TrainingPlan, make_spec
 from poolaudit.audit.ablation import AblationPlan, run_ablation
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.ablation import AblationEvidence
@@ -139,3 +142,34 @@ def test_each_class_with_two_items_gives_one_to_validation() -> None:
 def test_an_exponent_without_meaning_is_refused(p: float) -> None:
     with pytest.raises(ValueError, match="finite number above 0"):
         GeMPooling2D(p=p)
+
+
+def test_a_class_of_interest_that_the_test_lacks_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 8, 1)).astype(np.float32), rng.integers(0, 2, 60)
+    model = keras.Sequential(
+        [keras.Input((8, 1)), keras.layers.GlobalMaxPooling1D(name="head"), keras.layers.Dense(3, activation="softmax")]
+    )
+    plan = AblationPlan(model, (x, y), positive="c", class_names=("a", "b", "c"), options={"depth": "swap"})
+    with pytest.raises(InvalidInputError, match="No test item is of class 'c'"):
+        run_ablation(plan)
+
+
+def test_what_an_own_loss_is_given_is_told(tmp_path: Path) -> None:
+    found = evidence(ablated(own_model(), tmp_path, "average@stem"))
+    assert found.training is not None
+    assert "own_loss, labels as one column of class indices" in found.training.statement
+
+
+def test_a_file_whose_loss_is_unknown_trains_with_no_other_loss(tmp_path: Path) -> None:
+    model = own_model()
+    source = model_source(subject_of(load_model(model)), TrialStore(tmp_path))
+    orphaned = dataclasses.replace(source, modules=())
+    plan = TrainingPlan(epochs=1, batch_size=32)
+    spec = make_spec("baseline", 0, orphaned, plan, {"classes": "2"})
+    keras.saving.get_custom_objects().pop("own_code>own_loss")
+    try:
+        with pytest.raises(InvalidInputError, match="compile configuration"):
+            run_trial(spec, Materials(TRAIN, TEST[0], None, 2))
+    finally:
+        keras.saving.register_keras_serializable(package="own_code")(ablation_own_code.own_loss)
