@@ -156,7 +156,8 @@ def _cells(ablation: AblationEvidence, arm: ArmEvidence) -> tuple[str, str, str]
     effect = next((e for e in effects if e.metric == metric), None)
     if effect is None or effect.estimate.value is None:
         reason = comparison.reason if comparison is not None else "not measured"
-        return "?", reason[:60], "" if comparison is None else str(comparison.seeds)
+        symbol = " " if comparison is not None and comparison.stopped == "moot" else "?"
+        return symbol, reason[:60], "" if comparison is None else str(comparison.seeds)
     text = f"{effect.estimate.value:+.3f}"
     if comparison is not None and comparison.low is not None and comparison.high is not None:
         text += f" ({comparison.low:+.3f} to {comparison.high:+.3f})"
