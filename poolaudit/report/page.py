@@ -243,7 +243,7 @@ def _verdict_text(result: AuditResult) -> str:
         return "Speed alone decides no release."
     left_out = result.stages_not_run
     text = _VERDICT_TEXT[result.verdict]
-    return f"{text} Not run: {', '.join(left_out)}." if left_out and result.verdict is Verdict.READY else text
+    return f"{text} Not run: {', '.join(left_out)}." if left_out else text
 
 
 def _subject(provenance: Provenance) -> tuple[str, ...]:
