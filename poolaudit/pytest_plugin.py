@@ -111,6 +111,8 @@ def benchmark_pooling(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
     Each shape (with batch) and dtype gives a forward pass and a gradient, named after them in pytest-benchmark's table
     and files, with the bytes moved as extra information; `--benchmark-save` and `--benchmark-compare` work as ever.
+    With `--poolaudit-report` the timings, and the share of the memory bandwidth, are in the report as well; where
+    pytest-benchmark measures nothing (`--benchmark-disable`, workers of pytest-xdist), they are not.
     """
     if not request.config.pluginmanager.hasplugin("benchmark"):
         from poolaudit.errors import MissingExtraError
@@ -118,7 +120,9 @@ def benchmark_pooling(request: pytest.FixtureRequest) -> Callable[..., Any]:
         raise MissingExtraError("The fixture benchmark_pooling", "bench")
     from poolaudit.testing.benchmarks import PoolingBenchmarks
 
-    return PoolingBenchmarks(request.getfixturevalue("benchmark"))
+    reported = _asked(request.config, "report") is not None
+    record = _session(request.config).record_benchmarks if reported else None
+    return PoolingBenchmarks(request.getfixturevalue("benchmark"), record)
 
 
 @pytest.hookimpl(optionalhook=True)

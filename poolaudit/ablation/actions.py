@@ -18,6 +18,7 @@ _PLAIN = ("max", "average")
 
 @variant("max", places="windowed")
 def _max(site: PoolingSite) -> Any:
+    _require_cells(site)
     if site.kind in ("average", "custom"):
         return _pooling("Max", site)
     if site.kind == "adaptive_average":
@@ -27,6 +28,7 @@ def _max(site: PoolingSite) -> Any:
 
 @variant("average", places="windowed")
 def _average(site: PoolingSite) -> Any:
+    _require_cells(site)
     if site.kind in ("max", "custom"):
         return _pooling("Average", site)
     if site.kind == "adaptive_max":
@@ -84,6 +86,7 @@ def _mixed(site: PoolingSite) -> Any:
 
 @variant("weaker", places="windowed")
 def _weaker(site: PoolingSite) -> Any:
+    _require_cells(site)
     window, strides = _plain(site)
     if max(strides) > 1:
         return _with_strides(site, window, tuple(max(1, stride // 2) for stride in strides))
@@ -95,6 +98,7 @@ def _weaker(site: PoolingSite) -> Any:
 
 @variant("stride1", places="windowed", listed=False)
 def _stride1(site: PoolingSite) -> Any:
+    _require_cells(site)
     window, strides = _plain(site)
     if max(strides) == 1:
         raise RefusedAction("its stride is 1 already")
@@ -103,16 +107,20 @@ def _stride1(site: PoolingSite) -> Any:
 
 @variant("stronger", places="windowed")
 def _stronger(site: PoolingSite) -> Any:
+    _require_cells(site)
     window, strides = _plain(site)
     if max(strides) > 1:
         return _strengthened(site, 2)
     if max(window) == 1:
         raise RefusedAction("its window and stride are 1: it does nothing")
+    if _covers_everything(site, window):
+        raise RefusedAction("each of its windows covers the whole input already")
     return _pooling(_plain_name(site), site, pool_size=tuple(size + 2 if size > 1 else size for size in window))
 
 
 @variant("removed")
 def _removed(site: PoolingSite) -> Any:
+    _require_cells(site)
     if site.kind == "flatten":
         raise RefusedAction("a Flatten pools nothing; what could take its place is global_average or global_max")
     if site.kind.startswith("global"):
@@ -295,9 +303,7 @@ def _is_head(site: PoolingSite) -> bool:
 
 def _whole_arguments(site: PoolingSite) -> dict[str, Any]:
     source, result = site.input_shape, site.output_shape
-    space = _space(source, site)
-    if space is not None and max(space) == 1:
-        raise RefusedAction("its input is a single cell, where every way of pooling gives the same")
+    _require_cells(site)
     if source is not None and len(source) != site.rank + 2:
         raise RefusedAction(f"it pools {site.rank} of {len(source) - 2} spatial axes, for which there is no layer")
     keeps = source is not None and result is not None and len(source) == len(result)
@@ -330,12 +336,29 @@ def _channels(site: PoolingSite) -> int:
     return channels
 
 
+def _covers_everything(site: PoolingSite, window: tuple[int, ...]) -> bool:
+    """Whether every window of stride 1 sees every cell: it reaches (size - 1) // 2 cells or more to either side."""
+    space = _space(site.input_shape, site)
+    if site.padding != "same" or space is None:
+        return False
+    return all(cells - 1 <= (size - 1) // 2 for cells, size in zip(space, window, strict=True))
+
+
+def _require_cells(site: PoolingSite) -> None:
+    """A custom layer may do more to a single cell than pool it."""
+    space = _space(site.input_shape, site)
+    if site.kind != "custom" and space is not None and max(space) == 1:
+        raise RefusedAction("its input is a single cell, where every way of pooling gives the same")
+
+
 def _require_stride(site: PoolingSite, otherwise: str) -> None:
+    _require_cells(site)
     if max(_arguments(site)["strides"]) == 1:
         raise RefusedAction(otherwise)
 
 
 def _require_window(site: PoolingSite) -> None:
+    _require_cells(site)
     if max(_arguments(site)["pool_size"]) == 1:
         raise RefusedAction("its window is a single cell, where every mean is the same")
 

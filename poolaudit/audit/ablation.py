@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from poolaudit.subject.splits import DataSplit
 
 STAGE = "ablation"
-# Enough for small models; a larger one is cut off, says so, and goes on with `poolaudit ablate`.
-STANDARD_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -146,36 +144,25 @@ def stage_evidence(
     train: DataSplit | None,
     validation: DataSplit | None,
     positive: str | None,
-    budget: str,
+    settings: AblationSettings,
     policy: Policy,
-    seed: int,
     trust_model_code: bool,
-    store: Path,
     tell: Any,
 ) -> AblationEvidence:
-    """The ablation stage of an audit: quick swaps, standard also races within a time budget, thorough retrains all.
+    """The ablation stage of an audit.
 
     Raises:
         InvalidInputError: The model cannot be taken apart.
     """
     from poolaudit.ablation.run import ablate
-    from poolaudit.ablation.settings import RETRAINED, SWAP, AblationSettings
     from poolaudit.ablation.subject import subject_of
 
-    deep = budget != "quick" and train is not None
-    settings = AblationSettings(
-        depth=RETRAINED if deep else SWAP,
-        seed=seed,
-        race=budget != "thorough",
-        budget_seconds=STANDARD_SECONDS if budget == "standard" else None,
-        store=store,
-    )
     if loaded.keras_model is None:
         raise InvalidInputError(f"{loaded.name} is a SavedModel, whose pooling cannot be exchanged")
     return ablate(
         subject_of(loaded, trust_model_code=trust_model_code),
         test=test,
-        train=train if deep else None,
+        train=train,
         validation=validation,
         positive=positive,
         settings=settings,

@@ -101,7 +101,7 @@ def _ranking(context: StageContext, test: DataSplit, clean: Any) -> RankingWitho
     everything = _swaps(before, metric)
     context.tell(0, 1, "the ablation without the leaked items")
     try:
-        after = ablated(context, test.rows(clean), None, "quick")
+        after = ablated(context, test.rows(clean), None)
     except InvalidInputError as error:
         return RankingWithoutLeak(metric, everything, (), str(error), not_ranked)
     return RankingWithoutLeak(metric, everything, _swaps(after, metric), None, not_ranked)

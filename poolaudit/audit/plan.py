@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from poolaudit.ablation.settings import DEFAULT_SEEDS, RETRAINED, SWAP, AblationSettings
 from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.policy import Policy
 
 STAGES = ("geometry", "evaluation", "conformance", "ablation", "leakage")
 BUDGETS = ("quick", "standard", "thorough")
+# Enough for small models; a larger one is cut off, says so, and is given more time or `poolaudit ablate`.
+STANDARD_MINUTES = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,12 @@ class AuditPlan:
         resize: Height and width for image files of mixed sizes.
         trust_model_code: Allow Lambda layers and other code in the model file to run.
         stages: Which of `STAGES` to run.
+        skip_stages: Which of these to leave out all the same.
         budget: "quick", "standard" or "thorough": how much the stages that search try.
+        minutes: After which the ablation begins no new seeds; None for 10 with a standard and no limit with a thorough
+            budget. A quick budget trains nothing.
+        seeds: A variant of the ablation gets at most; None for 12.
+        epochs: Of each of its trials; None for 20.
         trial_store: Folder that keeps the trainings of the ablation between runs.
         stage_store: Folder that keeps what the stages find; a stage whose model, data, settings and software are the
             same is not run again. None runs every stage.
@@ -54,7 +62,11 @@ class AuditPlan:
     resize: tuple[int, int] | None = None
     trust_model_code: bool = False
     stages: tuple[str, ...] = STAGES
+    skip_stages: tuple[str, ...] = ()
     budget: str = "standard"
+    minutes: float | None = None
+    seeds: int | None = None
+    epochs: int | None = None
     trial_store: str | Path = "poolaudit-trials"
     stage_store: str | Path | None = None
     policy: Policy = field(default_factory=Policy)
@@ -64,13 +76,16 @@ class AuditPlan:
     command: str = "run_audit(AuditPlan(...))"
 
     def __post_init__(self) -> None:
-        for stage in self.stages:
+        for stage in (*self.stages, *self.skip_stages):
             if stage not in STAGES:
                 raise InvalidInputError(f"There is no stage {stage!r}", listed(STAGES), did_you_mean(stage, STAGES))
+        if set(self.stages) <= set(self.skip_stages):
+            raise InvalidInputError("Every stage is skipped", "at least one stage to run")
         if self.budget not in BUDGETS:
             raise InvalidInputError(
                 f"There is no budget {self.budget!r}", listed(BUDGETS), did_you_mean(self.budget, BUDGETS)
             )
+        self.ablation_settings(retrains=True)
         if self.feature_size is not None and not 0 < self.feature_size < 1e9:
             raise InvalidInputError(f"feature_size is {self.feature_size!r}", "a number of input cells above 0")
         if self.predictions is not None and (self.model is not None or self.test is not None):
@@ -91,3 +106,25 @@ class AuditPlan:
                 "Validation predictions are given without predictions",
                 "validation predictions beside predictions; a model takes validation data",
             )
+
+    @property
+    def stages_to_run(self) -> tuple[str, ...]:
+        """Those asked for and not skipped."""
+        return tuple(stage for stage in self.stages if stage not in self.skip_stages)
+
+    def ablation_settings(self, *, retrains: bool) -> AblationSettings:
+        """How deep and how far the ablation goes: swaps alone, or a race (thorough: every variant with every seed).
+
+        Raises:
+            InvalidInputError: Minutes, seeds or epochs that no ablation takes.
+        """
+        minutes = STANDARD_MINUTES if self.minutes is None and self.budget == "standard" else self.minutes
+        return AblationSettings(
+            depth=RETRAINED if retrains else SWAP,
+            seeds=DEFAULT_SEEDS if self.seeds is None else self.seeds,
+            epochs=self.epochs,
+            race=self.budget != "thorough",
+            budget_seconds=None if minutes is None else 60 * minutes,
+            store=Path(self.trial_store),
+            seed=self.seed,
+        )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # The splits a stage reads; a stage that is not named reads all of them.
 _SPLITS = {"geometry": ("test",), "evaluation": ("test", "validation"), "conformance": ("test",)}
+_ABLATION_SETTINGS = ("minutes", "seeds", "epochs")
 _SETTINGS = ("positive", "class_names", "resize", "trust_model_code", "budget", "feature_size", "seed")
 
 
@@ -50,7 +51,7 @@ class StageReuse:
 
     def __init__(self, folder: Path, plan: AuditPlan, subject: Subject) -> None:
         make_output_folder(folder)
-        self._folder = folder
+        self._folder, self._plan = folder, plan
         self.why_not: str | None = None
         try:
             self._common = _of_model_and_settings(plan, subject)
@@ -91,9 +92,17 @@ class StageReuse:
         if self.why_not is not None:
             return None
         read = _SPLITS.get(stage, tuple(self._splits))
-        # The ablation does not start where no pooling was found; no other stage asks those before it.
-        sites = None if before.geometry is None or stage != "ablation" else len(before.geometry.sites)
-        return content_key(stage, {}, [self._common, sites, {name: self._splits.get(name) for name in read}])
+        splits = {name: self._splits.get(name) for name in read}
+        return content_key(stage, {}, [self._common, self._of_this_stage(stage, before), splits])
+
+    def _of_this_stage(self, stage: str, before: Evidence) -> list[Any]:
+        """What this stage alone depends on: settings of its own, and what the stages before it found."""
+        if stage == "ablation":  # it does not start where no pooling was found
+            sites = None if before.geometry is None else len(before.geometry.sites)
+            return [sites, *(getattr(self._plan, name) for name in _ABLATION_SETTINGS)]
+        if stage == "leakage":  # its impact is measured on what the evaluation and the ablation found, if they ran
+            return [before.evaluation is not None, None if before.ablation is None else before.ablation.depth]
+        return []
 
 
 def _of_model_and_settings(plan: AuditPlan, subject: Subject) -> list[Any]:

@@ -45,7 +45,7 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
     started, clock = datetime.now(timezone.utc), time.perf_counter()
     subject = load_subject(plan)
     stages = [stage for stage in ALL_STAGES if subject.model is not None or not stage.needs_model]
-    wanted = [stage.name for stage in stages if stage.name in plan.stages]
+    wanted = [stage.name for stage in stages if stage.name in plan.stages_to_run]
     kept = None if plan.stage_store is None else StageReuse(Path(plan.stage_store), plan, subject)
     evidence, results = Evidence(), []
     interrupted = False
@@ -54,7 +54,8 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
             results.append(StageResult(stage.name, Outcome.SKIPPED, 0.0, "the audit was interrupted before"))
             continue
         if stage.name not in wanted:
-            results.append(StageResult(stage.name, Outcome.SKIPPED, 0.0, "not asked for"))
+            why = "skipped on request" if stage.name in plan.skip_stages else "not asked for"
+            results.append(StageResult(stage.name, Outcome.SKIPPED, 0.0, why))
             continue
         listener(StageStarted(stage.name, wanted.index(stage.name) + 1, len(wanted)))
         context = StageContext(plan, subject, evidence, _teller(stage.name, listener))

@@ -224,14 +224,14 @@ def _ablation(context: StageContext) -> AblationEvidence:
     if context.evidence.geometry is not None and not context.evidence.geometry.sites:
         raise StageSkipped("no pooling was found in this model")
     try:
-        return ablated(context, subject.test, subject.train, context.plan.budget)
+        return ablated(context, subject.test, None if context.plan.budget == "quick" else subject.train)
     except InvalidInputError as error:
         # What cannot be ablated can still be audited.
         raise StageSkipped(str(error)) from error
 
 
-def ablated(context: StageContext, test: DataSplit, train: DataSplit | None, budget: str) -> AblationEvidence:
-    """The ablation as the plan wants it, measured on these test items.
+def ablated(context: StageContext, test: DataSplit, train: DataSplit | None) -> AblationEvidence:
+    """The ablation as the plan wants it, measured on these test items; without training items swaps alone.
 
     Raises:
         InvalidInputError: The model cannot be taken apart.
@@ -245,11 +245,9 @@ def ablated(context: StageContext, test: DataSplit, train: DataSplit | None, bud
         train=train,
         validation=context.subject.validation,
         positive=plan.positive,
-        budget=budget,
+        settings=plan.ablation_settings(retrains=train is not None),
         policy=plan.policy,
-        seed=plan.seed,
         trust_model_code=plan.trust_model_code,
-        store=Path(plan.trial_store),
         tell=context.tell,
     )
 

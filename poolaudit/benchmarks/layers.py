@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from poolaudit.benchmarks.timing import MemoryCopy, Work, median_estimate, over, time_in_turns, usable_threads
+from poolaudit.benchmarks.timing import (
+    COPY_BYTES,
+    MemoryCopy,
+    Work,
+    median_estimate,
+    over,
+    time_in_turns,
+    usable_threads,
+)
 from poolaudit.evidence.benchmarks import BenchmarkEvidence, LayerBenchmark, Timing
 from poolaudit.evidence.estimates import Estimate
 
@@ -77,31 +85,52 @@ def measure(
         except Exception as error:  # the layer's own code, or a dtype it has no kernel for
             told = " ".join(str(error).split())[:200]
             missing.append(f"{case.site} ({case.variant}, {case.dtype}): {type(error).__name__}: {told}")
+    work = {name_of(n, direction): run for n, entry in enumerate(prepared) for direction, run in entry.work.items()}
+    samples = with_yardsticks(work, rounds, tell)
+    return evidence_of(prepared, samples, confidence=confidence, not_measured=missing)
+
+
+def with_yardsticks(
+    work: Mapping[str, Work], rounds: int, tell: Callable[[int, int, str], None] = lambda done, total, what: None
+) -> dict[str, list[float]]:
+    """Seconds a call of the work, of a copy of memory and of a call that computes nothing, all in turns."""
     copy = MemoryCopy(usable_threads())
     try:
-        work: dict[str, Work] = {_COPY: copy, _NOTHING: _empty_call()}
-        for number, entry in enumerate(prepared):
-            work |= {f"{number} {direction}": run for direction, run in entry.work.items()}
-        samples = time_in_turns(work, rounds, tell)
+        return time_in_turns({_COPY: copy, _NOTHING: _empty_call(), **work}, rounds, tell)
     finally:
         copy.close()
-    copied = median_estimate([copy.bytes_moved / seconds for seconds in samples[_COPY]], confidence)
+
+
+def name_of(number: int, direction: str) -> str:
+    """What the samples of a case's direction are filed under."""
+    return f"{number} {direction}"
+
+
+def evidence_of(
+    prepared: Sequence[Prepared],
+    samples: Mapping[str, list[float]],
+    *,
+    confidence: float = 0.95,
+    not_measured: Sequence[str] = (),
+) -> BenchmarkEvidence:
+    """The timings put together.
+
+    Args:
+        samples: Seconds a call, by `name_of` the prepared case's number and direction, with those of the yardsticks.
+    """
+    copied = median_estimate([2 * COPY_BYTES / seconds for seconds in samples[_COPY]], confidence)
     nothing = float(np.median(samples[_NOTHING]))
+    layers = []
+    for number, entry in enumerate(prepared):
+        took = {d: median_estimate(samples[name_of(number, d)], confidence) for d in entry.work}
+        layers.append(_put_together(entry, took, copied, nothing))
     return BenchmarkEvidence(
         device=_device(),
-        threads=copy.threads,
+        threads=usable_threads(),
         bytes_per_second=copied,
         call_seconds=nothing,
-        layers=tuple(
-            _put_together(
-                entry,
-                {d: median_estimate(samples[f"{number} {d}"], confidence) for d in entry.work},
-                copied,
-                nothing,
-            )
-            for number, entry in enumerate(prepared)
-        ),
-        not_measured=tuple(missing),
+        layers=tuple(layers),
+        not_measured=tuple(not_measured),
     )
 
 

@@ -75,11 +75,10 @@ def over(numerator: Estimate, denominator: Estimate) -> Estimate:
 class MemoryCopy:
     """A copy of memory by several threads, as in STREAM (McCalpin, 1995): every byte is read and written once."""
 
-    def __init__(self, threads: int, size: int = COPY_BYTES) -> None:
+    def __init__(self, threads: int) -> None:
         self.threads = threads
-        self.bytes_moved = 2 * size
-        self._source = np.ones(size // 8, np.float64)
-        self._target = np.zeros(size // 8, np.float64)
+        self._source = np.ones(COPY_BYTES // 8, np.float64)
+        self._target = np.zeros(COPY_BYTES // 8, np.float64)
         self._pool = ThreadPoolExecutor(threads)
 
     def __call__(self) -> None:

@@ -46,16 +46,12 @@ def _ablate(
     depth: Annotated[
         str, typer.Option("--depth", help="swap (no training), recalibrated, or retrained.")
     ] = "retrained",
-    seeds: Annotated[int, typer.Option("--seeds", min=3, help="Seeds a variant gets at most.")] = 12,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Epochs of a trial. [default: the recipe's, or 20]")
-    ] = None,
+    seeds: running.Seeds = None,
+    epochs: running.Epochs = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Items a step. [default: the recipe's, or 32]")
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.01, help="Begin no new seeds after this time.")
-    ] = None,
+    minutes: running.Minutes = None,
     full_grid: Annotated[
         bool, typer.Option("--full-grid", help="Train every variant with every seed instead of racing.")
     ] = False,
@@ -99,7 +95,7 @@ def _ablate(
         options={
             "depth": depth,
             "variants": tuple(variants) if variants else None,
-            "seeds": seeds,
+            **({} if seeds is None else {"seeds": seeds}),
             "epochs": epochs,
             "batch_size": batch_size,
             "race": not full_grid,
@@ -160,7 +156,8 @@ def _cells(ablation: AblationEvidence, arm: ArmEvidence) -> tuple[str, str, str]
     effect = next((e for e in effects if e.metric == metric), None)
     if effect is None or effect.estimate.value is None:
         reason = comparison.reason if comparison is not None else "not measured"
-        return "?", reason[:60], "" if comparison is None else str(comparison.seeds)
+        symbol = " " if comparison is not None and comparison.stopped == "moot" else "?"
+        return symbol, reason[:60], "" if comparison is None else str(comparison.seeds)
     text = f"{effect.estimate.value:+.3f}"
     if comparison is not None and comparison.low is not None and comparison.high is not None:
         text += f" ({comparison.low:+.3f} to {comparison.high:+.3f})"

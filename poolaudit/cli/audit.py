@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from poolaudit.cli import running
 from poolaudit.cli.printing import say
 from poolaudit.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from poolaudit.audit import AuditPlan
 
 DEFAULT_STAGE_STORE = Path("poolaudit-stages")
 
@@ -50,7 +53,14 @@ def _audit(
             "[default: all]",
         ),
     ] = None,
+    skip_stages: Annotated[
+        list[str] | None,
+        typer.Option("--skip-stage", help="Leave this stage out; may be given again. The report says so."),
+    ] = None,
     budget: Annotated[str, typer.Option("--budget", help="How much to try: quick, standard or thorough.")] = "standard",
+    minutes: running.Minutes = None,
+    seeds: running.Seeds = None,
+    epochs: running.Epochs = None,
     feature_size: Annotated[
         float | None,
         typer.Option(
@@ -94,7 +104,11 @@ def _audit(
         resize=running.parse_size(resize),
         trust_model_code=trust_model_code,
         stages=tuple(stages) if stages else STAGES,
+        skip_stages=tuple(skip_stages or ()),
         budget=budget,
+        minutes=minutes,
+        seeds=seeds,
+        epochs=epochs,
         feature_size=feature_size,
         stage_store=(stage_store or DEFAULT_STAGE_STORE) if changed_only else None,
         policy=running.chosen_policy(policy, fail_level),
@@ -102,6 +116,7 @@ def _audit(
         title=title,
         command=running.command_line(),
     )
+    _refuse_options_without_training(plan)
     make_output_folder(out)
     try:
         result = running.run(plan, quiet=quiet)
@@ -114,3 +129,13 @@ def _audit(
         )
         return EXIT_INTERRUPTED
     return running.finish(result, out, as_json=as_json, quiet=quiet, baseline=baseline)
+
+
+def _refuse_options_without_training(plan: AuditPlan) -> None:
+    given = [name for name in ("minutes", "seeds", "epochs") if getattr(plan, name) is not None]
+    trains = plan.train is not None and plan.budget != "quick" and "ablation" in plan.stages_to_run
+    if given and not trains:
+        raise InvalidInputError(
+            f"--{given[0]} is given, and this audit trains nothing",
+            "--train, the ablation stage, and a budget of standard or thorough",
+        )

@@ -18,7 +18,7 @@ from poolaudit.cli.printing import printable, say
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.events import Event, Listener, StageFinished, StageNews, StageProgress, StageStarted, silent
-from poolaudit.outcomes import Outcome, Severity, Verdict
+from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.verdict import fails_release
 from poolaudit.policy import Policy, load_policy
 from poolaudit.results import AuditResult
@@ -53,6 +53,16 @@ Baseline = Annotated[
 ]
 Positive = Annotated[str | None, typer.Option("--positive", help="The class of interest. [default: judge each class]")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output, nothing else.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes", min=0.01, help="Begin no new seeds after this time. [default: none; 10 in a standard audit]"
+    ),
+]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=3, help="Seeds a variant gets at most. [default: 12]")]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Epochs of a trial. [default: the recipe's, or 20]")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Title = Annotated[str | None, typer.Option("--title", help="Title of the report.")]
@@ -169,7 +179,7 @@ def summary(result: AuditResult) -> str:
         Outcome.CRASHED: "!!  ",
     }
     lines = ["", f"{result.verdict.value.replace('_', ' ')}: {result.title}", ""]
-    if result.verdict is Verdict.READY and result.stages_not_run:
+    if result.stages_not_run:
         lines[1] += f" (as far as it was looked at; not run: {', '.join(result.stages_not_run)})"
     lines += [f"  Note: {note}" for note in (*result.notes, *void_acceptances(result))]
     lines += [f"  {number}. {reason}" for number, reason in enumerate(result.decision.reasons[:3], start=1)]

@@ -7,9 +7,11 @@ from poolaudit.evidence.estimates import Estimate
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome
 from poolaudit.pitfalls.detector import Judgement
+from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
 RETRAINED = "retrained"
+PROVEN, OPEN, REFUTED = "proven", "open", "refuted"
 METRIC_NAMES = {
     "recall_at_matched_precision": "recall at matched precision",
     "average_precision": "average precision",
@@ -92,6 +94,22 @@ def arm_facts(ablation: AblationEvidence, arm: ArmEvidence) -> tuple[Fact, ...]:
 
 def trained_variants(ablation: AblationEvidence, direction: str) -> list[ArmEvidence]:
     return [arm for arm in ablation.variants if arm.direction == direction and arm.comparison is not None]
+
+
+def gain_shown(arm: ArmEvidence, policy: Policy) -> tuple[str, str]:
+    """Whether the arm gains more than the smallest effect that matters: proven, open or refuted, and why."""
+    comparison = arm.comparison
+    if comparison is None or comparison.beyond_low is None or comparison.beyond_high is None:
+        return OPEN, comparison.reason if comparison is not None else "it was not trained"
+    low, high = comparison.beyond_low, comparison.beyond_high
+    if low > policy.smallest_effect:
+        return PROVEN, ""
+    words = f"the interval that would show a gain above {policy.smallest_effect:g} is {low:+.3f} to {high:+.3f}"
+    if comparison.decision == "equivalent":
+        return REFUTED, "it is equivalent to the baseline"
+    if comparison.decision == "worse":
+        return REFUTED, "it is worse than the baseline"
+    return (OPEN, words) if high > policy.smallest_effect else (REFUTED, words)
 
 
 def class_words(ablation: AblationEvidence) -> str:

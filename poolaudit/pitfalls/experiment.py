@@ -11,7 +11,14 @@ from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, TrialRow
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
-from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, class_words, not_retrained
+from poolaudit.pitfalls.ablation_reading import (
+    METRIC_NAMES,
+    OPEN,
+    PROVEN,
+    class_words,
+    gain_shown,
+    not_retrained,
+)
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
@@ -110,7 +117,8 @@ def the_comparison_could_show_what_matters(evidence: Evidence, policy: Policy) -
 
     Why: "No difference was found" is no news where no difference could have been found.
     How: For every variant that is neither better, worse nor equivalent, the smallest true difference that seeds and
-        test items would have shown with 80 % power is held against `smallest_effect`.
+        test items would have shown with 80 % power is held against `smallest_effect`. A parameter-matched control
+        counts where its variant gains and it leaves open whether it gains as well; elsewhere it has nothing to explain.
     Do: Add seeds where seeds are what is missing, test items of the class of interest where those are; each undecided
         variant says which.
     False alarm: A difference of `smallest_effect` does not matter for this release; raise it in the policy.
@@ -120,14 +128,19 @@ def the_comparison_could_show_what_matters(evidence: Evidence, policy: Policy) -
         return skipped
     ablation = evidence.ablation
     assert ablation is not None
-    compared = [arm for arm in ablation.arms if arm.comparison is not None]
+    compared = [arm for arm in ablation.arms if arm.comparison is not None and _is_asked(ablation, arm, policy)]
     if not compared:
         return Judgement(Outcome.SKIPPED, "No variant was compared.")
-    weak = [a for a in compared if a.comparison is not None and a.comparison.decision == "undecided"]
+    weak = [arm for arm in compared if _is_undecided(arm, policy)]
     if not weak:
         return Judgement(Outcome.PASSED, f"All {len(compared)} comparisons are decided.")
     known = [a.comparison.detectable for a in weak if a.comparison is not None and a.comparison.detectable is not None]
-    told = f"; they would have shown a difference of {max(known):.2f} or more" if known else ""
+    told = ""
+    if known:
+        most = max(known)  # a share cannot differ by more than 1
+        told = f"; they would have shown a difference of {most:.2f} or more"
+        if most > 1:
+            told = "; they would not have shown even the largest possible difference"
     return Judgement(
         Outcome.FAILED,
         f"{len(weak)} of {len(compared)} comparisons are undecided; {policy.smallest_effect:g} is what matters{told}.",
@@ -234,6 +247,20 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
             "More seeds of the baseline, or a training that is more stable.",
         )
     return Judgement(Outcome.PASSED, "The retrained baseline ranks as the shipped model does.", facts)
+
+
+def _is_asked(ablation: AblationEvidence, arm: ArmEvidence, policy: Policy) -> bool:
+    """A control only says whether capacity explains its variant's gain."""
+    if not arm.is_control:
+        return True
+    variant = next((other for other in ablation.variants if other.name == arm.control_of), None)
+    return variant is not None and gain_shown(variant, policy)[0] == PROVEN
+
+
+def _is_undecided(arm: ArmEvidence, policy: Policy) -> bool:
+    assert arm.comparison is not None
+    undecided = arm.comparison.decision == "undecided"
+    return undecided and (not arm.is_control or gain_shown(arm, policy)[0] == OPEN)
 
 
 def _lost(arm: ArmEvidence) -> int:

@@ -10,8 +10,12 @@ from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.ablation_reading import (
     METRIC_NAMES,
+    OPEN,
+    PROVEN,
+    REFUTED,
     arm_facts,
     class_words,
+    gain_shown,
     not_retrained,
     open_question,
     primary_effect,
@@ -20,8 +24,6 @@ from poolaudit.pitfalls.ablation_reading import (
 from poolaudit.pitfalls.detector import Judgement, detector
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
-
-PROVEN, OPEN, REFUTED = "proven", "open", "refuted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _subjects(cases: list[_Case]) -> tuple[Subject, ...]:
 def _case(ablation: AblationEvidence, arm: ArmEvidence, policy: Policy) -> _Case:
     """Is the gain shown, and does anything but the pooling explain it?"""
     facts = arm_facts(ablation, arm)
-    state, why = _gain_shown(arm, policy)
+    state, why = gain_shown(arm, policy)
     ranking = arm.effect("average_precision")
     if state == REFUTED and ranking is not None and (ranking.estimate.low or 0.0) > policy.smallest_effect:
         return _Case(arm, OPEN, "average precision rises, although recall at this one precision does not", facts)
@@ -163,7 +165,7 @@ def _case(ablation: AblationEvidence, arm: ArmEvidence, policy: Policy) -> _Case
         reason = control.unavailable if control is not None and control.unavailable else "no control was trained"
         return _Case(arm, OPEN, f"the variant has another number of parameters, and {reason}", facts)
     facts += arm_facts(ablation, control)
-    state, why = _gain_shown(control, policy)
+    state, why = gain_shown(control, policy)
     if state == PROVEN:
         return _Case(arm, PROVEN, "", facts)
     if state == REFUTED:
@@ -171,21 +173,6 @@ def _case(ablation: AblationEvidence, arm: ArmEvidence, policy: Policy) -> _Case
             arm, REFUTED, "with as many parameters as the baseline the gain is gone: capacity, not pooling", facts
         )
     return _Case(arm, OPEN, f"the parameter-matched control leaves open whether capacity explains it ({why})", facts)
-
-
-def _gain_shown(arm: ArmEvidence, policy: Policy) -> tuple[str, str]:
-    comparison = arm.comparison
-    if comparison is None or comparison.beyond_low is None or comparison.beyond_high is None:
-        return OPEN, comparison.reason if comparison is not None else "it was not trained"
-    low, high = comparison.beyond_low, comparison.beyond_high
-    if low > policy.smallest_effect:
-        return PROVEN, ""
-    words = f"the interval that would show a gain above {policy.smallest_effect:g} is {low:+.3f} to {high:+.3f}"
-    if comparison.decision == "equivalent":
-        return REFUTED, "it is equivalent to the baseline"
-    if comparison.decision == "worse":
-        return REFUTED, "it is worse than the baseline"
-    return (OPEN, words) if high > policy.smallest_effect else (REFUTED, words)
 
 
 def _has_other_capacity(ablation: AblationEvidence, arm: ArmEvidence) -> bool:

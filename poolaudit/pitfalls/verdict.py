@@ -35,6 +35,10 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         )
     if unclear or crashed:
         return Verdict.INCONCLUSIVE, _decision(unclear, crash_reasons)
+    if [stage.name for stage in stages] == ["benchmarks"]:
+        return Verdict.INCONCLUSIVE, Decision(
+            ("Speed was measured, and nothing else.",), (), ("An audit of the model with test data.",)
+        )
     if not passed:
         return Verdict.INCONCLUSIVE, Decision(("No check could be carried out.",), (), ("Data or a model to check.",))
     if not _looked_at_predictions(stages):

@@ -26,6 +26,7 @@ def render_markdown(result: AuditResult) -> str:
     Whatever a user could have named (classes, files, layers) is escaped: it neither formats, links nor mentions.
     """
     lines = [f"## {result.verdict.value.replace('_', ' ')}: {plain(result.title)}", ""]
+    lines += [f"Not run: {', '.join(result.stages_not_run)}.\n"] if result.stages_not_run else []
     lines += [f"> {plain(note)}\n" for note in (*result.notes, *void_acceptances(result))]
     lines += [f"{number}. {plain(reason)}" for number, reason in enumerate(result.decision.reasons[:3], start=1)]
     more = len(result.decision.reasons) - 3

@@ -24,6 +24,7 @@ _VERDICT_TEXT = {
     Verdict.NOT_READY: "Do not release this model as it is.",
     Verdict.INCONCLUSIVE: "The evidence does not decide whether this model can be released.",
 }
+_NO_VERDICT = "NO VERDICT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +144,15 @@ class SessionPage:
 
 def build_session_page(entries: Sequence[SessionEntry]) -> SessionPage:
     """View data of the overview of a test session."""
-    verdicts = [(v, sum(e.result.verdict is v for e in entries)) for v in Verdict]
-    told = ", ".join(f"{count} {verdict.value.replace('_', ' ')}" for verdict, count in verdicts if count)
+    words = [_words(verdict) for verdict in Verdict] + [_NO_VERDICT]
+    stamps = [_stamp_of(entry.result) for entry in entries]
+    told = ", ".join(f"{stamps.count(word)} {word}" for word in words if word in stamps)
     return SessionPage(
         lead=f"{told}." if told else "No test asked for an audit.",
         audits=tuple(
             SessionAudit(
                 title=entry.result.title,
-                verdict=entry.result.verdict.value.replace("_", " "),
+                verdict=_stamp_of(entry.result),
                 style=entry.result.verdict.value.lower().replace("_", "-"),
                 report=f"{entry.folder}/report.html",
                 reasons=entry.result.decision.reasons[:3],
@@ -191,7 +193,7 @@ class DiffPage:
 def build_diff_page(comparison: Comparison) -> DiffPage:
     """View data of a comparison."""
     old, new = comparison.old, comparison.new
-    verdicts = [result.verdict.value.replace("_", " ") for result in (old, new)]
+    verdicts = [_stamp_of(result) for result in (old, new)]
     return DiffPage(
         title=new.title if old.title == new.title else f"{old.title} against {new.title}",
         verdict=verdicts[1] if verdicts[0] == verdicts[1] else f"{verdicts[0]} → {verdicts[1]}",
@@ -210,7 +212,7 @@ def build_page(result: AuditResult) -> Page:
     return Page(
         title=result.title,
         subject=_subject(result.provenance),
-        verdict=result.verdict.value.replace("_", " "),
+        verdict=_stamp_of(result),
         verdict_style=result.verdict.value.lower().replace("_", "-"),
         verdict_text=_verdict_text(result),
         notes=(*result.notes, *void_acceptances(result)),
@@ -227,10 +229,21 @@ def build_page(result: AuditResult) -> Page:
     )
 
 
+def _words(verdict: Verdict) -> str:
+    return verdict.value.replace("_", " ")
+
+
+def _stamp_of(result: AuditResult) -> str:
+    """Where only speed was measured, nothing was asked that a verdict could answer."""
+    return _NO_VERDICT if result.scope == "benchmarks" else _words(result.verdict)
+
+
 def _verdict_text(result: AuditResult) -> str:
+    if result.scope == "benchmarks":
+        return "Speed alone decides no release."
     left_out = result.stages_not_run
     text = _VERDICT_TEXT[result.verdict]
-    return f"{text} Not run: {', '.join(left_out)}." if left_out and result.verdict is Verdict.READY else text
+    return f"{text} Not run: {', '.join(left_out)}." if left_out else text
 
 
 def _subject(provenance: Provenance) -> tuple[str, ...]:

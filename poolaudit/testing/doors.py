@@ -15,7 +15,9 @@ from poolaudit.testing.session import Record
 
 if TYPE_CHECKING:
     from poolaudit.conformance import ConformanceResult
+    from poolaudit.evidence.benchmarks import BenchmarkEvidence
     from poolaudit.evidence.conformance import PropertyResult
+    from poolaudit.results import Scope
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,20 @@ class Session:
 
     def record_layer(self, layer: str, results: list[PropertyResult], seed: int) -> None:
         """Puts the results of one property of a layer into the report."""
+        self._record_part("conformance", Evidence(conformance=tuple(results)), layer, seed)
+
+    def record_benchmarks(self, evidence: BenchmarkEvidence) -> None:
+        """Puts the speed of a layer into the report."""
+        self._record_part("benchmarks", Evidence(benchmarks=evidence), f"Speed of {evidence.layers[0].layer}", 0)
+
+    def _record_part(self, scope: Scope, evidence: Evidence, title: str, seed: int) -> None:
         from poolaudit.audit import judge_part
 
-        result = judge_part(
-            "conformance",
-            Evidence(conformance=tuple(results)),
-            title=layer,
-            policy=self.policy,
-            seed=seed,
-            command="pytest",
-            duration_seconds=0.0,
+        self.recorded(
+            judge_part(
+                scope, evidence, title=title, policy=self.policy, seed=seed, command="pytest", duration_seconds=0.0
+            )
         )
-        self.recorded(result)
 
 
 class Doors:

@@ -13,6 +13,7 @@ import pytest
 from small_grid import children, filled, parent, run, specs
 
 from poolaudit.ablation.executors.local import LocalExecutor
+from poolaudit.store.trials import TrialStore
 
 
 def test_trials_are_trained_stored_and_found_again(tmp_path: Path) -> None:
@@ -113,13 +114,20 @@ def test_when_the_parent_dies_its_workers_end(tmp_path: Path) -> None:
 def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
     store, data = filled(tmp_path)
     wanted = specs(data, seeds=3)
-    threading.Timer(12, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    threading.Thread(target=_interrupt_at_the_first_trial, args=(store,), daemon=True).start()
     with LocalExecutor(store, workers=1) as executor, pytest.raises(KeyboardInterrupt):
         run(executor, [*wanted, *specs(data, seeds=40, epochs=20)])
-    kept = len(store)
+    kept = {key: store.trial_path(key).stat().st_mtime_ns for key in (spec.key for spec in wanted) if store.read(key)}
+    assert kept
     with LocalExecutor(store, workers=1) as executor:
         assert len(run(executor, wanted)) == len(wanted)
-    assert kept <= len(store) == len(wanted)
+    assert kept.items() <= {spec.key: store.trial_path(spec.key).stat().st_mtime_ns for spec in wanted}.items()
+
+
+def _interrupt_at_the_first_trial(store: TrialStore) -> None:
+    while not len(store):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _lives(pid: int) -> bool:

@@ -175,6 +175,48 @@ def test_a_quick_audit_swaps_and_writes_no_store(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+def test_an_audit_trains_as_many_seeds_and_epochs_as_it_is_told(tmp_path: Path) -> None:
+    from poolaudit.audit import AuditPlan, run_audit
+
+    result = run_audit(
+        AuditPlan(
+            model=ablation_recipes.build(8, 0.0),
+            test=TEST,
+            train=TRAIN,
+            stages=("ablation",),
+            trial_store=tmp_path,
+            seeds=3,
+            epochs=1,
+        )
+    )
+    ablation = result.evidence.ablation
+    assert ablation is not None
+    assert (ablation.depth, ablation.planned_seeds, ablation.stopped) == ("retrained", 3, "decided")
+    assert ablation.training is not None
+    assert "1 epochs" in ablation.training.statement
+    assert {trial.seed for trial in ablation.trials} == {0, 1, 2}
+
+
+def test_an_audit_ends_the_race_when_its_minutes_are_spent(tmp_path: Path) -> None:
+    from poolaudit.audit import AuditPlan, run_audit
+
+    result = run_audit(
+        AuditPlan(
+            model=ablation_recipes.build(8, 0.0),
+            test=TEST,
+            train=TRAIN,
+            stages=("ablation",),
+            trial_store=tmp_path,
+            minutes=0.001,
+            epochs=1,
+        )
+    )
+    ablation = result.evidence.ablation
+    assert ablation is not None
+    assert ablation.stopped == "budget"
+    assert outcome(result, "PA350") is not Outcome.PASSED
+
+
 def test_an_audit_of_a_model_without_pooling_says_so() -> None:
     import keras
 

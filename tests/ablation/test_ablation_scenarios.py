@@ -9,11 +9,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from simulated import BankedScenario, chosen_seeds, draw, nulls, over_pooling, race, scenario, shifted
+from simulated import BankedScenario, chosen_seeds, draw, evidence, nulls, over_pooling, race, scenario, shifted
 
 from poolaudit.ablation.measures import MATCHED
 from poolaudit.ablation.race import BETTER, EQUIVALENT, WORSE, Rules
 from poolaudit.outcomes import Outcome
+from poolaudit.pitfalls.detector import all_detectors
+from poolaudit.policy import Policy
 from poolaudit.statistics.intervals import wilson_limits
 
 GUILTY, INNOCENT = (0, 1, 2, 3), (5, 6, 7, 8, 9, 10, 11, 12)
@@ -67,6 +69,17 @@ def test_over_many_repetitions_the_guilty_are_flagged_and_the_innocent_are_not()
     assert counts["innocent"] <= 0.05 * innocent, counts
     assert wilson_limits(counts["innocent"], innocent, 0.95)[1] <= 0.05
     assert np.median(list(shares.values())) <= 0.5, shares
+
+
+def test_a_control_with_nothing_to_explain_is_no_comparison_without_power() -> None:
+    rows = scenario(5).arms["baseline"]
+    given = {"baseline": rows[:PLANNED], "removed": rows[:PLANNED][::-1], "removed (control)": rows[:PLANNED][::-1]}
+    drawn = draw(scenario(5), np.random.default_rng(0), given["baseline"])
+    ledger, _ = race(drawn, given, RULES)
+    assert ledger.standings()["removed"].decision == EQUIVALENT
+    assert ledger.standings()["removed (control)"].stopped == "moot"
+    finding = all_detectors().get("PA503")(evidence(ledger), Policy())
+    assert finding.outcome is Outcome.PASSED, finding.summary
 
 
 def test_a_race_is_replayed_the_same_from_more_trials() -> None:

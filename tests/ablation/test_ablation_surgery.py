@@ -346,6 +346,37 @@ def test_what_is_listed_carries_its_reason_where_it_does_not_apply() -> None:
     assert [entry.name for entry in one if isinstance(entry, Variant)] == ["average@first"]
 
 
+@pytest.mark.parametrize("pooling", ["MaxPooling2D", "AveragePooling2D"])
+def test_pooling_of_a_single_cell_has_no_variants_and_says_why(pooling: str) -> None:
+    def refused(size: int) -> dict[str, str]:
+        layer = getattr(keras.layers, pooling)(2, padding="same", name="pool")
+        model = keras.Sequential([keras.Input((size, size, 4)), layer, keras.layers.Flatten(), keras.layers.Dense(3)])
+        found = applicable_variants(model, groups=("each",))
+        return {entry.name: entry.reason for entry in found if isinstance(entry, NotApplicable)}
+
+    single = refused(1)
+    for action in ("max", "average", "subsample", "blur", "polyphase", "gem", "mixed", "weaker", "stronger", "removed"):
+        assert "a single cell" in single[f"{action}@pool"]
+    assert "strided_convolution@pool" not in single, "it has weights of its own"
+    assert [name for name in refused(4) if name.endswith("@pool")] == [f"{pooling[:-9].lower()}@pool"]
+
+
+@pytest.mark.parametrize(("cells", "window", "covered"), [(2, 3, True), (3, 3, False), (3, 5, True), (2, 2, False)])
+def test_a_window_that_sees_everything_cannot_be_stronger(cells: int, window: int, covered: bool) -> None:
+    layer = keras.layers.AveragePooling1D(window, 1, padding="same", name="pool")
+    model = keras.Sequential([keras.Input((cells, 2)), layer, keras.layers.Flatten(), keras.layers.Dense(3)])
+    found = {entry.name: entry for entry in applicable_variants(model, groups=("each",))}["stronger@pool"]
+    if covered:
+        assert isinstance(found, NotApplicable)
+        assert "covers the whole input" in found.reason
+        wider = keras.layers.AveragePooling1D(window + 2, 1, padding="same")
+        x = np.random.default_rng(0).normal(size=(4, cells, 2)).astype("float32")
+        np.testing.assert_allclose(wider(x), layer(x), rtol=1e-6)
+    else:
+        x = np.random.default_rng(0).normal(size=(4, cells, 2)).astype("float32")
+        assert differs_from_baseline(model, built(model, "stronger@pool"), x).changed_sites == ("pool",)
+
+
 def test_total_downsampling_is_swept() -> None:
     model = ablation_models.volumes()
     found = {entry.name for entry in applicable_variants(model) if isinstance(entry, Variant)}

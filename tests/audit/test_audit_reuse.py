@@ -140,6 +140,31 @@ def test_other_settings_are_measured_again(settings: dict[str, Any], plan: Audit
     assert reused(run_audit(dataclasses.replace(plan, stages=("geometry",), **settings))) == set()
 
 
+def test_an_ablation_of_other_length_is_measured_again(plan: AuditPlan, tmp_path: Path) -> None:
+    short = dataclasses.replace(
+        plan,
+        stages=("geometry", "ablation"),
+        stage_store=tmp_path / "stages",
+        trial_store=tmp_path / "trials",
+        minutes=0.001,
+        seeds=3,
+        epochs=1,
+    )
+    assert reused(run_audit(short)) == set()
+    assert reused(run_audit(short)) == {"geometry", "ablation"}
+    for other in ({"minutes": 0.0011}, {"seeds": 4}, {"epochs": 2}):
+        assert reused(run_audit(dataclasses.replace(short, **other))) == {"geometry"}
+
+
+def test_the_impact_of_a_leak_is_measured_on_the_stages_that_ran(plan: AuditPlan, tmp_path: Path) -> None:
+    without = dataclasses.replace(plan, stage_store=tmp_path, skip_stages=("evaluation",))
+    assert reused(run_audit(without)) == set()
+    assert reused(run_audit(without)) == {"geometry", "leakage"}
+    whole = dataclasses.replace(without, skip_stages=())
+    assert reused(run_audit(whole)) == {"geometry"}
+    assert reused(run_audit(whole)) == set(STAGES)
+
+
 def test_a_result_that_was_kept_by_other_software_is_measured_again(
     plan: AuditPlan, first: AuditResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:

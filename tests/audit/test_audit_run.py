@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from poolaudit.audit import STAGES, AuditInterruptedError, AuditPlan, judge_again, run_audit
+from poolaudit.cli.running import summary
 from poolaudit.errors import InvalidInputError
 from poolaudit.events import Event, StageFinished, StageProgress, StageStarted
 from poolaudit.outcomes import Outcome, Verdict
@@ -196,6 +197,38 @@ def test_a_stage_not_asked_for_is_skipped_with_a_reason(plan: AuditPlan) -> None
     assert "Stage evaluation" in [item.what for item in result.not_assessed]
 
 
+def test_a_skipped_stage_is_not_assessed_and_the_verdict_says_so(plan: AuditPlan) -> None:
+    asked = dataclasses.replace(plan, stages=(*WITHOUT_SEARCH, "leakage"), skip_stages=("evaluation", "leakage"))
+    result = run_audit(asked)
+    assert {s.name: (s.outcome, s.reason) for s in result.stages if s.name not in ("conformance", "ablation")} == {
+        "geometry": (Outcome.PASSED, None),
+        "evaluation": (Outcome.SKIPPED, "skipped on request"),
+        "leakage": (Outcome.SKIPPED, "skipped on request"),
+    }
+    assert result.evidence.evaluation is None
+    assert ("Stage evaluation", "skipped on request") in [(item.what, item.reason) for item in result.not_assessed]
+    assert result.verdict is not Verdict.READY
+    assert "evaluation" in summary(result).splitlines()[1]
+    whole = run_audit(dataclasses.replace(plan, stages=WITHOUT_SEARCH))
+    assert "skipped on request" not in [stage.reason for stage in whole.stages]
+    assert whole.evidence.evaluation is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ("retrained", 12, None, True, 600.0)),
+        ({"minutes": 0.5, "seeds": 3, "epochs": 2}, ("retrained", 3, 2, True, 30.0)),
+        ({"budget": "thorough"}, ("retrained", 12, None, False, None)),
+        ({"budget": "thorough", "minutes": 90.0}, ("retrained", 12, None, False, 5400.0)),
+    ],
+)
+def test_the_ablation_goes_as_far_as_the_plan_says(fields: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    settings = AuditPlan(model="m.keras", test="t.npz", **fields).ablation_settings(retrains=True)
+    found = (settings.depth, settings.seeds, settings.epochs, settings.race, settings.budget_seconds)
+    assert found == expected
+
+
 def test_wrongly_scaled_data_stop_the_release(trained_digits) -> None:  # type: ignore[no-untyped-def]
     result = run_audit(
         AuditPlan(
@@ -234,6 +267,14 @@ def test_a_model_that_fails_on_the_data_is_refused(trained_digits) -> None:  # t
         ({"model": "m.keras", "test": "t.npz", "predictions": "p.csv"}, "Both predictions and a model"),
         ({"validation_predictions": "v.csv", "model": "m.keras", "test": "t.npz"}, "without predictions"),
         ({"predictions": "p.csv", "stages": ("evalution",)}, "Did you mean 'evaluation'"),
+        (
+            {"predictions": "p.csv", "skip_stages": ("leaks",)},
+            "'geometry', 'evaluation', 'conformance', 'ablation', 'leakage'",
+        ),
+        ({"predictions": "p.csv", "skip_stages": STAGES}, "Every stage is skipped"),
+        ({"model": "m.keras", "test": "t.npz", "seeds": 2}, "seeds is 2"),
+        ({"model": "m.keras", "test": "t.npz", "epochs": 0}, "epochs is 0"),
+        ({"model": "m.keras", "test": "t.npz", "minutes": float("nan")}, "time budget"),
         ({"predictions": "p.csv", "validation": "v.npz"}, "validation"),
     ],
 )

@@ -161,6 +161,21 @@ CASES: dict[str, tuple[Maker, str]] = {
     "unknown fail level": (lambda f, d: predictions(f, GOOD, "--fail-level", "fatal"), "critical"),
     "bad resize": (lambda f, d: audit(f, d, "--resize", "big"), "HEIGHTxWIDTH"),
     "bad class list": (lambda f, d: audit(f, d, "--classes", "a,,b"), "--classes"),
+    "unknown stage to skip": (
+        lambda f, d: audit(f, d, "--skip-stage", "leaks"),
+        "'geometry', 'evaluation', 'conformance', 'ablation', 'leakage'",
+    ),
+    "nothing left to run": (lambda f, d: audit(f, d, "--stage", "geometry", "--skip-stage", "geometry"), "skipped"),
+    "minutes without training data": (lambda f, d: audit(f, d, "--minutes", "5"), "--minutes"),
+    "seeds of a quick audit": (
+        lambda f, d: audit(f, d, "--train", "t.npz", "--budget", "quick", "--seeds", "5"),
+        "trains nothing",
+    ),
+    "epochs without the ablation": (
+        lambda f, d: audit(f, d, "--train", "t.npz", "--skip-stage", "ablation", "--epochs", "5"),
+        "--epochs",
+    ),
+    "too few seeds": (lambda f, d: audit(f, d, "--train", "t.npz", "--seeds", "2"), "--seeds"),
     "unknown check": (lambda f, d: ["explain", "PA2O1"], "'PA201', 'PA202'"),
     "missing result": (report_of(None), "r.json"),
     "truncated result": (report_of(b'{"schema_version": 1,'), "r.json"),

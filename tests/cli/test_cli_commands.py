@@ -230,6 +230,34 @@ def test_audit_of_a_trained_model(
         assert str(trained_digits.folder) not in (tmp_path / "poolaudit-report" / file).read_text()
 
 
+def test_an_audit_takes_the_options_of_its_ablation_and_leaves_stages_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = (rng.normal(0, 1, (60, 8, 8, 1)) + y[:, None, None, None]).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    layers = [keras.layers.MaxPooling2D(2), keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]
+    keras.Sequential([keras.Input((8, 8, 1)), *layers]).save(tmp_path / "model.keras")
+    monkeypatch.chdir(tmp_path)
+    words = ["audit", "model.keras", "--test", "data.npz", "--train", "data.npz"]
+    words += ["--seeds", "3", "--epochs", "1", "--minutes", "0.01"]
+    words += [word for stage in ("conformance", "leakage", "geometry") for word in ("--skip-stage", stage)]
+    code, out, _ = run(capsys, *words)
+    assert code in (0, 1)
+    result = load_result(tmp_path / "poolaudit-report")
+    ablation = result.evidence.ablation
+    assert ablation is not None
+    assert (ablation.depth, ablation.planned_seeds) == ("retrained", 3)
+    assert ablation.training is not None
+    assert ", 1 epochs" in ablation.training.statement
+    assert result.stages_not_run == ("geometry", "conformance", "leakage")
+    assert "not run: geometry, conformance, leakage" in out
+    assert "Stage leakage: skipped on request" in out
+
+
 def test_both_files_or_none(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "out" / "report.html").mkdir(parents=True)
     code, out, err = run(capsys, "metrics", "good.npz", "--out", "out", "--quiet")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from poolaudit.evidence.ablation import Comparison
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import all_detectors
@@ -147,6 +148,38 @@ def test_capacity_is_ruled_out_by_the_control(control: dict[str, float] | None, 
         unavailable="" if control else "no control comes within 5 %",
     )
     assert found("PA350", ablation(variant, matched)).outcome is outcome
+
+
+def with_control(variant: dict[str, float], control: dict[str, float] | None, **fields: object) -> Evidence:
+    grown = arm("removed@p", variant, head_resized=True, parameters=5_000)
+    return ablation(grown, arm("removed@p (control)", control, is_control=True, control_of="removed@p", **fields))
+
+
+MOOT = Comparison("undecided", stopped="moot", reason="its variant shows no gain that capacity might explain")
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome"),
+    [
+        (with_control(NOTHING, None, comparison=MOOT), Outcome.PASSED),
+        (with_control(LOSS, {**NOTHING, "recall_at_matched_precision": 0.02}, width=0.08), Outcome.PASSED),
+        (with_control(GAIN, {**NOTHING, "recall_at_matched_precision": -0.04}, width=0.06), Outcome.PASSED),
+        (with_control(GAIN, {**NOTHING, "recall_at_matched_precision": 0.02}, width=0.08), Outcome.FAILED),
+        (with_control(GAIN, None, comparison=comparison(None, 0.0, "2 of 4 seeds")), Outcome.FAILED),
+    ],
+    ids=["never needed", "nothing to explain", "shows no gain", "leaves it open", "was cut off"],
+)
+def test_a_control_lacks_power_only_where_it_leaves_a_gain_unexplained(given: Evidence, outcome: Outcome) -> None:
+    finding = found("PA503", given)
+    assert finding.outcome is outcome, finding.summary
+    if outcome is Outcome.FAILED:
+        assert [fact.label for fact in finding.evidence] == ["removed@p (control)"]
+        assert found("PA350", given).outcome is Outcome.UNDECIDED
+
+
+def test_no_difference_above_one_is_named() -> None:
+    summary = found("PA503", ablation(arm("weaker@p", {**NOTHING, "accuracy": 0.0}, width=0.9))).summary
+    assert "even the largest possible difference" in summary
 
 
 def test_a_gain_below_what_matters_is_told_from_an_open_one() -> None:

@@ -244,11 +244,17 @@ def test_shifts_over_several_distances_are_drawn() -> None:
     assert not [block for section in page.sections for block in section.blocks if isinstance(block, Problem)]
 
 
-def test_a_ready_model_is_ready_as_far_as_it_was_looked_at() -> None:
+def test_a_model_is_judged_as_far_as_it_was_looked_at() -> None:
     from poolaudit.outcomes import Outcome, Verdict
+    from poolaudit.report.markdown import render_markdown
     from poolaudit.results import StageResult
 
     result = result_of(from_confusion(diagonal(2, 400, 0.99)))
     assert result.verdict is Verdict.READY
     stages = (*result.stages, StageResult("leakage", Outcome.SKIPPED, 0.0, "not asked for"))
-    assert build_page(dataclasses.replace(result, stages=stages)).verdict_text.endswith("Not run: leakage.")
+    partial = dataclasses.replace(result, stages=stages)
+    assert build_page(partial).verdict_text.endswith("Not run: leakage.")
+    assert "Not run: leakage." in render_markdown(partial)
+    failed = dataclasses.replace(partial, verdict=Verdict.NOT_READY)
+    assert build_page(failed).verdict_text.endswith("Not run: leakage.")
+    assert "Not run" not in build_page(result).verdict_text + render_markdown(result)

@@ -15,7 +15,7 @@ keras = pytest.importorskip("keras")
 from poolaudit.audit.bench import benchmark_model  # noqa: E402
 from poolaudit.benchmarks.compare import ratios  # noqa: E402
 from poolaudit.benchmarks.layers import Case, measure, prepare  # noqa: E402
-from poolaudit.benchmarks.timing import MemoryCopy, median_estimate, over, time_in_turns  # noqa: E402
+from poolaudit.benchmarks.timing import COPY_BYTES, MemoryCopy, median_estimate, over, time_in_turns  # noqa: E402
 from poolaudit.cli.main import main  # noqa: E402
 from poolaudit.errors import InvalidInputError  # noqa: E402
 from poolaudit.evidence.estimates import Estimate  # noqa: E402
@@ -106,18 +106,21 @@ def test_a_call_that_is_mostly_overhead_states_no_bandwidth() -> None:
         assert "the call itself takes" in str(timing.bandwidth_share.reason)
 
 
-def test_a_layer_of_half_the_speed_has_a_ratio_of_two() -> None:
+def test_eight_times_the_work_takes_longer() -> None:
+    """How many times is the benchmarks' business: other work on the machine must not fail this."""
     once = keras.layers.MaxPooling2D(2, strides=1, padding="same")
 
-    class Twice(keras.layers.Layer):
+    class Eight(keras.layers.Layer):
         def call(self, x: Any) -> Any:
-            return once(once(x))
+            for _ in range(8):
+                x = once(x)
+            return x
 
     shape = (16, 96, 96, 8)
-    cases = [Case(name, "as shipped", layer, shape, "float32") for name, layer in (("one", once), ("two", Twice()))]
-    one, two = measure(cases, rounds=12).layers
-    ratio = over(two.timings[0].seconds, one.timings[0].seconds)
-    assert 1.3 < ratio.value < 3.0
+    cases = [Case(name, "as shipped", layer, shape, "float32") for name, layer in (("one", once), ("eight", Eight()))]
+    one, eight = measure(cases, rounds=12).layers
+    ratio = over(eight.timings[0].seconds, one.timings[0].seconds)
+    assert ratio.value > 2
 
 
 def test_a_layer_that_fails_is_named_and_the_others_are_measured() -> None:
@@ -178,10 +181,10 @@ def test_rounds_take_turns_and_the_copy_copies() -> None:
     order: list[str] = []
     time_in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=1)
     assert order.index("b") < len(order)
-    copy = MemoryCopy(2, size=1 << 16)
+    copy = MemoryCopy(2)
     copy()
     copy.close()
-    assert copy._target.sum() == (1 << 16) / 8
+    assert copy._target.sum() == COPY_BYTES / 8
 
 
 def test_the_command_writes_compares_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,15 +253,30 @@ def test_the_fixture_gives_pytest_benchmark_an_entry_a_case(
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     pytester.makepyfile(test_speed=TESTS)
     options = ["-p", "no:randomly", "-p", "no:cacheprovider", "--benchmark-max-time=0.01", "--benchmark-min-rounds=2"]
-    result = pytester.runpytest_subprocess(*options, "--benchmark-json=speed.json")
+    report = ["--poolaudit-report", "report"]
+    result = pytester.runpytest_subprocess(*options, "--benchmark-json=speed.json", *report)
     result.assert_outcomes(passed=2)
     entries = json.loads((pytester.path / "speed.json").read_text())["benchmarks"]
     assert len(entries) == 2 * 2 * 2 + 2
     assert len({entry["fullname"] for entry in entries}) == len(entries)
     assert "test_speed[MaxPooling1D-4x16x1-float16-gradient]" in {entry["name"] for entry in entries}
     assert {entry["extra_info"]["direction"] for entry in entries} == {"forward", "gradient"}
-    result = pytester.runpytest_subprocess(*options, "--benchmark-disable")
+    stored = json.loads((pytester.path / "report" / "result.json").read_text())["results"]
+    assert [(entry["title"], entry["tests"]) for entry in stored] == [
+        ("Speed of MaxPooling1D", ["test_speed.py::test_one"]),
+        ("Speed of MaxPooling1D", ["test_speed.py::test_speed"]),
+    ]
+    (one, four) = [entry["result"]["evidence"]["benchmarks"] for entry in stored]
+    assert [len(one["layers"]), len(four["layers"])] == [1, 4]
+    timed = {entry["name"]: entry["stats"] for entry in entries}
+    seconds = one["layers"][0]["timings"][0]["seconds"]
+    assert seconds["value"] == timed["test_one[MaxPooling1D-2x16x1-float32-forward]"]["median"]
+    page = (pytester.path / "report" / "Speed-of-MaxPooling1D-2" / "report.html").read_text()
+    assert "Speed alone decides no release." in page
+    assert "2 NO VERDICT." in (pytester.path / "report" / "report.html").read_text()
+    result = pytester.runpytest_subprocess(*options, "--benchmark-disable", *report)
     result.assert_outcomes(passed=2)
+    assert json.loads((pytester.path / "report" / "result.json").read_text())["results"] == []
 
 
 def test_without_pytest_benchmark_the_fixture_names_the_pip_command(pytester: pytest.Pytester) -> None:

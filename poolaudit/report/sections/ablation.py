@@ -93,7 +93,9 @@ def _row(arm: ArmEvidence, trained: bool, own: dict[str, str]) -> tuple[str, ...
 
     comparison = arm.comparison
     decision = "" if comparison is None else comparison.decision
-    if comparison is not None and comparison.seeds_to_decide is not None:
+    if comparison is not None and comparison.stopped == "moot":
+        decision = "not needed: its variant shows no gain"
+    elif comparison is not None and comparison.seeds_to_decide is not None:
         decision += f" ({comparison.seeds_to_decide - comparison.seeds} more seeds would decide)"
     elif comparison is not None and comparison.items_to_decide is not None:
         decision += f" ({comparison.items_to_decide:,} test items of the class would decide)"
