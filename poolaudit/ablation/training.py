@@ -186,7 +186,8 @@ def targets_for(model: Any, labels: Array, classes: int) -> Array:
     """Labels in the form the model's loss takes: indices, one column for a single unit, or one column a class."""
     loss = getattr(model, "loss", None)
     name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    columns = model.output_shape[-1] if isinstance(model.output_shape, tuple) else classes
+    shape = getattr(model, "output_shape", None)  # a model by code has none before its first call
+    columns = shape[-1] if isinstance(shape, tuple) else classes
     if "sparse" in str(name):
         return labels.astype(np.int32).reshape(-1, 1)
     if columns == 1:
