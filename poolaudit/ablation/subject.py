@@ -168,8 +168,9 @@ def _labels_for_own_loss(model: Any, head: Head) -> str:
     loss = model.loss
     if isinstance(loss, str) or getattr(loss, "__module__", type(loss).__module__).startswith("keras."):
         return ""
-    columns = targets_for(model, np.zeros(1, np.int64), head.classes).shape[1]
-    return ", labels as one column a class" if columns > 1 else ", labels as one column of class indices"
+    columns = 1 if head.kind in ("sigmoid", "single_logit") else head.classes
+    given = targets_for(loss, np.zeros(1, np.int64), columns, head.classes).shape[1]
+    return ", labels as one column a class" if given > 1 else ", labels as one column of class indices"
 
 
 def _described(model: Any) -> str:

@@ -139,7 +139,8 @@ def _train(
     if recipe is not None and recipe.train is not None and spec.depth != RECALIBRATED:
         given = recipe.train(model, np.asarray(inputs), np.asarray(labels), spec.seed)
         return {name: [float(v) for v in values] for name, values in dict(given or {}).items()}, 0
-    return _fit(spec, model, inputs, targets_for(model, labels, materials.classes), checkpoint, tell)
+    targets = targets_for(model.loss, labels, _columns(model, inputs), materials.classes)
+    return _fit(spec, model, inputs, targets, checkpoint, tell)
 
 
 def _fit(
@@ -182,17 +183,26 @@ def _fit(
     return history, len(history.get("loss", ())) or epochs
 
 
-def targets_for(model: Any, labels: Array, classes: int) -> Array:
-    """Labels in the form the model's loss takes: indices, one column for a single unit, or one column a class."""
-    loss = getattr(model, "loss", None)
+def targets_for(loss: Any, labels: Array, columns: int, classes: int) -> Array:
+    """Labels in the form the loss takes: indices, one column for a single unit, or one column a class.
+
+    Args:
+        loss: As the model was compiled with it.
+        columns: Of the model's output.
+    """
     name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    shape = getattr(model, "output_shape", None)  # a model by code has none before its first call
-    columns = shape[-1] if isinstance(shape, tuple) else classes
     if "sparse" in str(name):
         return labels.astype(np.int32).reshape(-1, 1)
     if columns == 1:
         return labels.astype(np.float32).reshape(-1, 1)
     return np.eye(classes, dtype=np.float32)[labels]
+
+
+def _columns(model: Any, inputs: Array) -> int:
+    shape = getattr(model, "output_shape", None)
+    if not isinstance(shape, tuple):  # a model by code states none
+        shape = model(np.asarray(inputs[:1]), training=False).shape
+    return int(shape[-1])
 
 
 def _dataset(inputs: Array, targets: Array, order: Any, batch_size: int) -> Any:
