@@ -15,11 +15,11 @@ from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import all_detectors
 from poolaudit.policy import read_toml
 from poolaudit.results import Acceptance
+from poolaudit.store.consistency import MOST_ITEMS
 
 _KEYS = tuple(field.name for field in fields(Acceptance) if field.name != "void_because")
 _OPEN = (Outcome.FAILED, Outcome.UNDECIDED, Outcome.CRASHED)
 _LARGEST_FILE_BYTES = 20_000_000
-_MOST_ITEMS = 10**15
 _SUBJECT = {"name": str, "is_shown": bool, "metric": str, "hits": int, "items": int, "extent": list}
 
 
@@ -129,7 +129,7 @@ def _subject(entry: Any, where: str) -> Subject:
     ends = entry.get("extent", [0.0, 0.0])
     hits, items = entry.get("hits", 0), entry.get("items", 0)
     numbers = len(ends) == 2 and all(type(end) in (int, float) for end in ends) and ends[0] <= ends[1]
-    if not numbers or not 0 <= hits <= items <= _MOST_ITEMS:
+    if not numbers or not 0 <= hits <= items <= MOST_ITEMS:
         raise InvalidInputError(
             f"A subject is {entry!r} in {where}", "hits from 0 to items, and an extent of two rising numbers"
         )

@@ -84,7 +84,7 @@ def evaluate(
         predictions: Of the test split.
         positive: The class of interest; None judges each class.
         confidence: Coverage of every interval, in (0, 1).
-        seed: Of the draws behind intervals and cross-fitting.
+        seed: Of the draws behind intervals.
         validation: Predictions on other data than the test split; only from these is a threshold recommended.
         wanted_precision: What a recommended threshold must reach on the validation items.
         wanted_recall: Likewise.
@@ -105,14 +105,14 @@ def evaluate(
         positive = names[resolve_class(positive, names)]
     tell = on_progress or (lambda done, total, what: None)
     steps = len(names) + 3
-    counts_rng, split_rng, calibration_rng = np.random.default_rng(seed).spawn(3)
+    counts_rng, calibration_rng = np.random.default_rng(seed).spawn(2)
     confusion = confusion_matrix(predictions.labels, predictions.predicted, len(names))
     overall = overall_metrics(confusion, names, confidence, counts_rng)
     tell(1, steps, "confusion matrix")
 
     plain = class_metrics(confusion, names, [no_ranking(NO_PROBABILITIES)] * len(names), confidence)
-    targets = _target_classes(plain, positive, wanted_recall)
-    curved = _curve_classes(plain, positive)
+    targets = target_classes(plain, positive, wanted_recall)
+    curved = curve_classes(plain, positive)
     by_score = _ByScore()
     if predictions.probabilities is None:
         by_score.ranking = [no_ranking(NO_PROBABILITIES)] * len(names)
@@ -126,7 +126,6 @@ def evaluate(
                 metrics,
                 curved=index in curved,
                 recoverable_at=recoverable_at if index in targets else (),
-                rng=split_rng,
                 confidence=confidence,
             )
             tell(2 + index, steps, f"ranking of class {names[index]}")
@@ -196,7 +195,7 @@ def _same_items(test: Predictions, validation: Predictions) -> bool:
     return bool(np.array_equal(first[np.lexsort(first.T)], second[np.lexsort(second.T)]))
 
 
-def _target_classes(metrics: Sequence[ClassMetrics], positive: str | None, wanted_recall: float) -> tuple[int, ...]:
+def target_classes(metrics: Sequence[ClassMetrics], positive: str | None, wanted_recall: float) -> tuple[int, ...]:
     """Classes whose threshold is looked into: the one of interest, both of two, else those not shown to have it."""
     if positive is not None:
         return tuple(i for i, m in enumerate(metrics) if m.name == positive)
@@ -206,7 +205,8 @@ def _target_classes(metrics: Sequence[ClassMetrics], positive: str | None, wante
     return tuple(sorted(_worst_first(short, metrics)[:MOST_CURVES]))
 
 
-def _curve_classes(metrics: Sequence[ClassMetrics], positive: str | None) -> tuple[int, ...]:
+def curve_classes(metrics: Sequence[ClassMetrics], positive: str | None) -> tuple[int, ...]:
+    """Classes whose precision-recall curve is drawn: the one of interest, else those of lowest recall."""
     if positive is not None:
         return tuple(i for i, m in enumerate(metrics) if m.name == positive and m.support)
     present = [i for i, m in enumerate(metrics) if m.support]
@@ -226,7 +226,6 @@ def _add_class(
     *,
     curved: bool,
     recoverable_at: Sequence[float],
-    rng: np.random.Generator,
     confidence: float,
 ) -> None:
     ranked = rank_scores(scores, truth)
@@ -235,7 +234,7 @@ def _add_class(
         threshold = None if chosen_of_two is None else threshold_in_use(scores, chosen_of_two)
         by_score.curves.append(precision_recall_curve(ranked, metrics, threshold))
     if recoverable_at:
-        by_score.recoverable.extend(recoverable_recall(metrics.name, ranked, truth, recoverable_at, rng, confidence))
+        by_score.recoverable.extend(recoverable_recall(metrics.name, ranked, truth, recoverable_at, confidence))
 
 
 def _calibrate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from poolaudit.errors import listed
@@ -84,7 +85,7 @@ def threshold_costs_no_recall(evidence: Evidence, policy: Policy) -> Judgement:
     Why: A model that ranks the cases well but ships with the wrong threshold misses cases it has seen. Moving the
         threshold costs nothing; retraining would be wasted.
     How: Where recall is not shown to be good, the threshold is chosen on one half of the test items and judged on the
-        other (cross-fitting, so no item is judged by a threshold it chose). If recall at the demanded precision then
+        other (cross-fitting, so no item is judged by a threshold it chose; the median over many divisions). If recall at the demanded precision then
         reaches `good_recall` with its whole interval, the threshold is to blame: failed where recall as shipped is
         below the bar with its whole interval, undecided where it straddles the bar.
     Do: Choose the threshold on validation data (`--validation`): the report then states the threshold, where it comes
@@ -107,7 +108,20 @@ def scores_rank_the_class_high_enough(evidence: Evidence, policy: Policy) -> Jud
     Do: Look upstream: over-pooling (PA3xx), wrongly scaled inputs (PA210), too little or mislabelled training data.
     False alarm: The demanded precision is higher than the task needs; lower `good_precision`.
     """
-    return _judge(evidence, policy, blame_threshold=False)
+    judged = _judge(evidence, policy, blame_threshold=False)
+    evaluation = evidence.evaluation
+    if evaluation is None:
+        return judged
+    classes = judged_classes(evaluation)
+    rates = judge_rates(recalls(classes), policy.good_recall)
+    backwards = _ranked_backwards(classes)
+    if backwards is not None:
+        return replace(backwards, subjects=backwards.subjects + judged.subjects)
+    coin = _ranked_like_a_coin(classes, {rate.class_name for rate in rates.below + rates.open})
+    if coin is None:
+        return judged
+    subjects = judged.subjects + coin.subjects
+    return replace(judged if judged.outcome is Outcome.FAILED else coin, subjects=subjects)
 
 
 def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judgement:
@@ -117,10 +131,6 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
     classes = judged_classes(evaluation)
     judged = judge_rates(recalls(classes), policy.good_recall)
     suspects = {rate.class_name for rate in judged.below + judged.open}
-    if not blame_threshold:
-        ranked = _badly_ranked(classes, suspects)
-        if ranked is not None:
-            return ranked
     if not suspects:
         return Judgement(Outcome.PASSED, "Recall is good at the shipped operating point: nothing is lost.")
     below = {rate.class_name for rate in judged.below}
@@ -168,34 +178,44 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
     )
 
 
-def _badly_ranked(classes: tuple[ClassMetrics, ...], suspects: set[str]) -> Judgement | None:
-    """Scores that run backwards; and where recall is good, scores that are not shown to tell anything."""
-    for metrics in classes:
-        auc = metrics.roc_auc
-        facts = (
-            Fact("ROC AUC", with_interval(auc)),
-            Fact("Average precision", with_interval(metrics.average_precision)),
-            Fact(f"Recall of {metrics.name!r} as shipped", with_interval(metrics.recall)),
-        )
-        if auc.high is not None and auc.high < 0.5:
-            return Judgement(
-                Outcome.FAILED,
-                f"The scores rank {metrics.name!r} backwards (ROC AUC {percent(auc.value)}, a coin has 50 %): high "
-                "scores mean the other class.",
-                facts,
-                "Scores with the other sign, or the classes in the other order.",
-                subjects=(Subject(f"order of {metrics.name}"),),
-            )
-        if metrics.name not in suspects and auc.low is not None and auc.low <= 0.5:
-            return Judgement(
-                Outcome.UNDECIDED,
-                f"Recall of {metrics.name!r} is good, but its scores are not shown to rank better than a coin (ROC AUC "
-                f"{percent(auc.value)}): the recall may come from calling nearly everything {metrics.name!r}.",
-                facts,
-                f"More test items, or scores that tell {metrics.name!r} from the others.",
-                subjects=accused("recall", (), recalls([metrics])),
-            )
-    return None
+def _ranked_backwards(classes: Sequence[ClassMetrics]) -> Judgement | None:
+    backwards = [c for c in classes if c.roc_auc.high is not None and c.roc_auc.high < 0.5]
+    if not backwards:
+        return None
+    worst = min(backwards, key=lambda c: c.roc_auc.value or 0.0)
+    also = [c.name for c in backwards if c is not worst]
+    return Judgement(
+        Outcome.FAILED,
+        f"The scores rank {worst.name!r} backwards (ROC AUC {percent(worst.roc_auc.value)}, a coin has 50 %): high "
+        f"scores mean the other class.{f' Likewise {listed(also, 5)}.' if also else ''}",
+        _ranking_facts(worst),
+        "Scores with the other sign, or the classes in the other order.",
+        subjects=tuple(Subject(f"order of {c.name}") for c in backwards),
+    )
+
+
+def _ranked_like_a_coin(classes: Sequence[ClassMetrics], suspects: set[str]) -> Judgement | None:
+    """Where recall is good, scores that are not shown to tell anything."""
+    unproven = [c for c in classes if c.name not in suspects and c.roc_auc.low is not None and c.roc_auc.low <= 0.5]
+    if not unproven:
+        return None
+    first = min(unproven, key=lambda c: c.roc_auc.value or 0.0)
+    return Judgement(
+        Outcome.UNDECIDED,
+        f"Recall of {first.name!r} is good, but its scores are not shown to rank better than a coin (ROC AUC "
+        f"{percent(first.roc_auc.value)}): the recall may come from calling nearly everything {first.name!r}.",
+        _ranking_facts(first),
+        f"More test items, or scores that tell {first.name!r} from the others.",
+        subjects=accused("recall", (), recalls(unproven)),
+    )
+
+
+def _ranking_facts(metrics: ClassMetrics) -> tuple[Fact, ...]:
+    return (
+        Fact("ROC AUC", with_interval(metrics.roc_auc)),
+        Fact("Average precision", with_interval(metrics.average_precision)),
+        Fact(f"Recall of {metrics.name!r} as shipped", with_interval(metrics.recall)),
+    )
 
 
 def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:

@@ -36,7 +36,10 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
         return not_evaluated()
     classes = judged_classes(evaluation)
     judged = judge_rates(recalls(classes), policy.good_recall)
-    facts = tuple(_fact(c, policy) for c in sorted(classes, key=lambda c: c.support)[:12])
+    undecided = {rate.class_name for rate in judged.open}
+    # What is charged comes first, and where anything is, nothing else stands beside it.
+    shown_classes = [c for c in classes if c.name in undecided] or list(classes)
+    facts = tuple(_fact(c, policy) for c in sorted(shown_classes, key=lambda c: c.support)[:12])
     untested = [c.name for c in evaluation.per_class if c.support == 0] if evaluation.positive is None else []
     if not judged.open and untested:
         shown = listed(untested, 5)

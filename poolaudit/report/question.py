@@ -13,6 +13,7 @@ from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome
 from poolaudit.pitfalls.detector import detect
 from poolaudit.pitfalls.layer_correctness import where_of
+from poolaudit.pitfalls.rates import judge_rates, judged_classes, recalls
 from poolaudit.pitfalls.worsening import Test, charge_of
 from poolaudit.report.changes import Became, Change, change_between
 from poolaudit.results import AuditResult
@@ -23,6 +24,8 @@ _OF_INTEREST = ("PA310", "PA350", "PA351", "PA352", "PA353", "PA408", "PA503", "
 _OF_ALL = ("PA202", "PA203", "PA210", "PA211")
 _OF_LAYERS = ("PA100", "PA199")
 _OF_VARIANTS = ("PA350", "PA351", "PA352", "PA353", "PA354", "PA501", "PA502", "PA503")
+# Passed where recall is shown to miss the bar, since other checks have the word then; open on the way up to it.
+_OF_THE_WAY_UP = ("PA207", "PA208")
 _GOOD = (Change.FIXED, Change.BETTER)
 
 
@@ -54,6 +57,8 @@ class Question:
         """What became of the check, where the question differs."""
         if was is None or now is None or Outcome.SKIPPED in (was.outcome, now.outcome):
             return became
+        if now.code in _OF_THE_WAY_UP and became[0] is Change.NEW and self._came_up_to_the_bar(now):
+            return Change.BETTER, ("recall was shown to miss the bar before, and has not fallen since",)
         change, why = self._by_policy(became, was, now, p_values)
         lost = self._lost(was)
         if not lost:
@@ -65,6 +70,22 @@ class Question:
         if lost >= {subject.name for subject in was.subjects} and change is not Change.NEW:
             return Change.NEWLY_ASSESSED, (*why, gone)
         return (Change.UNCHANGED if change is Change.BETTER else change), (*why, gone)
+
+    def _came_up_to_the_bar(self, now: Finding) -> bool:
+        """Whether all that is charged was shown to miss the bar before, and has not fallen on no fewer items."""
+        before, after = self.old.evidence.evaluation, self.new.evidence.evaluation
+        if before is None or after is None or not now.subjects:
+            return False
+        short = {
+            rate.class_name for rate in judge_rates(recalls(judged_classes(before)), self.new.policy.good_recall).below
+        }
+        was, is_now = ({c.name: c for c in evaluation.per_class} for evaluation in (before, after))
+        return all(
+            s.name in short
+            and is_now[s.name].support >= was[s.name].support
+            and (is_now[s.name].recall.value or 0.0) >= (was[s.name].recall.value or 0.0)
+            for s in now.subjects
+        )
 
     def _by_policy(self, became: Became, was: Finding, now: Finding, p_values: Mapping[Test, float]) -> Became:
         if self.by_old_policy is None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
+from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence
 from poolaudit.evidence.leakage import LeakageEvidence
@@ -18,11 +19,23 @@ _RATES = {
     *("expected_calibration_error", "found", "consistency", "all", "clean", "leaked", "unshifted", "shifted"),
 }
 _ROUNDING = 1e-9
+# Larger counts are no counts of items, and overflow where they are multiplied.
+MOST_ITEMS = 10**15
 
 
 def contradiction_in(result: AuditResult) -> str:
     """The first thing in the result that contradicts itself; an empty string where there is none."""
     return next(_contradictions(result), "")
+
+
+def require_coherent(contradiction: str, origin: str) -> None:
+    """Raises InvalidInputError where there is a contradiction in the stored result called `origin`."""
+    if contradiction:
+        raise InvalidInputError(
+            f"{origin!r} contradicts itself: {contradiction}",
+            "a result.json as poolaudit wrote it",
+            "Run the audit again; a result is not meant to be edited",
+        )
 
 
 def _contradictions(result: AuditResult) -> Iterator[str]:
@@ -32,6 +45,8 @@ def _contradictions(result: AuditResult) -> Iterator[str]:
         yield from _in_evaluation(result.evidence.evaluation)
     if result.evidence.leakage is not None:
         yield from _in_leakage(result.evidence.leakage)
+        if result.evidence.leakage.impact.evaluation is not None:
+            yield from _in_evaluation(result.evidence.leakage.impact.evaluation)
     for found in result.evidence.conformance or ():
         if (found.outcome is Outcome.FAILED) != (found.counterexample is not None):
             yield f"{found.property!r} of {found.layer!r} is {found.outcome} and its counterexample says otherwise"
@@ -92,6 +107,9 @@ def _in_evaluation(evaluation: EvaluationEvidence) -> Iterator[str]:
         yield "the metrics by class are not those of the classes"
     if [len(row) for row in counts] != [len(names)] * len(names) or min(map(min, counts)) < 0:
         yield "the confusion matrix does not fit the classes"
+        return
+    if max(map(max, counts)) > MOST_ITEMS:
+        yield "the confusion matrix counts more items than there can be"
         return
     if sum(map(sum, counts)) != evaluation.n or evaluation.n < 1:
         yield "the confusion matrix does not sum to the number of items"

@@ -11,7 +11,7 @@ import msgspec
 from poolaudit.errors import InvalidInputError
 from poolaudit.results import SCHEMA_VERSION, AuditResult
 from poolaudit.store.atomic import write_atomically
-from poolaudit.store.consistency import contradiction_in
+from poolaudit.store.consistency import contradiction_in, require_coherent
 
 _FILE_LIMIT_BYTES = 500_000_000
 
@@ -45,12 +45,7 @@ def decode_result(content: bytes, origin: str = "result.json") -> AuditResult:
         raise InvalidInputError(
             f"{origin!r} is not a poolaudit result: {error}", "a result.json written by poolaudit"
         ) from None
-    if contradiction := contradiction_in(result):
-        raise InvalidInputError(
-            f"{origin!r} contradicts itself: {contradiction}",
-            "a result.json as poolaudit wrote it",
-            "Run the audit again; a result is not meant to be edited",
-        )
+    require_coherent(contradiction_in(result), origin)
     return result
 
 

@@ -175,6 +175,7 @@ def test_a_quick_audit_swaps_and_writes_no_store(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_audit_trains_as_many_seeds_and_epochs_as_it_is_told(tmp_path: Path) -> None:
     from poolaudit.audit import AuditPlan, run_audit
 

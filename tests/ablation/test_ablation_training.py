@@ -134,18 +134,22 @@ def test_a_file_is_born_again_and_frozen_layers_keep_their_weights(tmp_path: Any
     assert not np.array_equal(dense[1], dense[3])
 
 
-def test_labels_take_the_form_the_loss_wants() -> None:
-    import keras
-
-    labels = np.array([0, 2, 1])
-    for loss, columns, expected in (
+@pytest.mark.parametrize(
+    ("loss", "columns", "expected"),
+    [
         ("sparse_categorical_crossentropy", 3, (3, 1)),
         ("categorical_crossentropy", 3, (3, 3)),
         ("binary_crossentropy", 1, (3, 1)),
-    ):
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(columns)])
-        model.compile("adam", loss)
-        assert targets_for(model, labels, 3).shape == expected
+    ],
+)
+def test_labels_take_the_form_the_loss_wants(loss: str, columns: int, expected: tuple[int, int]) -> None:
+    import keras
+
+    labels = np.array([0, 2, 1])
+    assert targets_for(loss, labels, columns, 3).shape == expected
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(columns)])
+    model.compile("adam", keras.losses.get(loss))
+    assert targets_for(model.loss, labels, columns, 3).shape == expected
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_other_settings_are_measured_again(settings: dict[str, Any], plan: Audit
     assert reused(run_audit(dataclasses.replace(plan, stages=("geometry",), **settings))) == set()
 
 
+@pytest.mark.slow
 def test_an_ablation_of_other_length_is_measured_again(plan: AuditPlan, tmp_path: Path) -> None:
     short = dataclasses.replace(
         plan,

@@ -15,6 +15,7 @@ from command_runs import run
 
 from poolaudit.cli.main import main
 from poolaudit.cli.printing import printable
+from poolaudit.evaluation.evaluate import NO_PROBABILITIES
 from specimens.outcomes import save_good_and_bad
 
 Edit = Callable[[dict[str, Any]], object]
@@ -67,6 +68,7 @@ def acceptance(code: str, expires: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
+UNKNOWN = {"value": None, "low": None, "high": None, "reason": "x"}
 CONTRADICTIONS: dict[str, Edit] = {
     "recall raised": lambda r: fraud(r)["recall"].update(value=0.99, low=0.98, high=1.0),
     "recall's interval narrowed": lambda r: fraud(r)["recall"].update(low=0.119, high=0.121),
@@ -99,6 +101,21 @@ CONTRADICTIONS: dict[str, Edit] = {
     "another scope": lambda r: r.update(scope="conformance"),
     "scope without checks": lambda r: r.update(scope="benchmarks"),
     "another confidence": lambda r: r["policy"].update(confidence=0.5),
+    "area taken out": lambda r: fraud(r)["roc_auc"].update(**UNKNOWN),
+    "average precision taken out": lambda r: fraud(r)["average_precision"].update(**UNKNOWN),
+    "scores denied": lambda r: fraud(r)["roc_auc"].update(**{**UNKNOWN, "reason": NO_PROBABILITIES}),
+    "other thresholds taken out": lambda r: evaluation(r).update(recoverable_recall=[]),
+    "other thresholds unknown": lambda r: evaluation(r)["recoverable_recall"][0]["recall"].update(**UNKNOWN),
+    "other thresholds better": lambda r: evaluation(r)["recoverable_recall"][-1]["recall"].update(low=0.9, high=1.0),
+    "other thresholds of another class": lambda r: evaluation(r)["recoverable_recall"][0].update(class_name="genuine"),
+    "calibration taken out": lambda r: evaluation(r).update(calibration=None),
+    "log loss taken out": lambda r: evaluation(r)["log_loss"].update(**UNKNOWN),
+    "curve taken out": lambda r: evaluation(r).update(curves=[]),
+    "curve's points taken out": lambda r: evaluation(r)["curves"][0].update(points=[]),
+    "curve's end taken out": lambda r: evaluation(r)["curves"][0]["points"].pop(),
+    "curve's middle taken out": lambda r: evaluation(r)["curves"][0]["points"].__delitem__(slice(0, -1)),
+    "curve's precision raised": lambda r: evaluation(r)["curves"][0]["points"][-1].update(precision=0.99),
+    "count beyond all counts": lambda r: evaluation(r)["confusion"][1].__setitem__(1, 10**18),
     "recall without a value": lambda r: fraud(r)["recall"].update(value=None, low=None, high=None, reason="x"),
 }
 

@@ -15,8 +15,8 @@ def drawn(seed, n, distance, shift=0.0, prevalence=0.2):
     return 1 / (1 + np.exp(-(rng.normal(size=n) + distance * truth - distance / 2 + shift))), truth
 
 
-def recovered(scores, truth, precisions, seed=0):
-    return recoverable_recall("fraud", rank_scores(scores, truth), truth, precisions, np.random.default_rng(seed), 0.95)
+def recovered(scores, truth, precisions):
+    return recoverable_recall("fraud", rank_scores(scores, truth), truth, precisions, 0.95)
 
 
 def test_a_misplaced_threshold_is_recoverable():
@@ -35,13 +35,34 @@ def test_lost_ranking_is_not_recoverable():
     assert result.recall.high < 0.3
 
 
+def test_neither_seed_nor_order_of_the_items_moves_the_diagnosis():
+    for seed in range(20):
+        scores, truth = drawn(seed, 300, 2.5)
+        scores = np.round(scores, 2)  # ties
+        order = np.random.default_rng(seed).permutation(len(scores))
+        assert recovered(scores, truth, [0.5, 0.85]) == recovered(scores[order], truth[order], [0.5, 0.85])
+
+
+def test_the_median_over_divisions_lies_closer_to_the_mean_than_single_divisions_do(monkeypatch):
+    scores, truth = drawn(3, 400, 2.5)
+    (many,) = recovered(scores, truth, [0.85])
+    monkeypatch.setattr("poolaudit.evaluation.thresholds._divisions", lambda items: 1)
+    drawing = np.random.default_rng
+    singles = []
+    for seed in range(200):
+        monkeypatch.setattr("poolaudit.evaluation.thresholds.np.random.default_rng", lambda _, s=seed: drawing(s))
+        (single,) = recovered(scores, truth, [0.85])
+        singles.append(single.recall.value)
+    assert abs(many.recall.value - np.mean(singles)) < np.std(singles) / 3
+
+
 def test_cross_fitting_does_not_flatter_noise():
     # On pure noise a threshold chosen on the items it is judged on looks far better than prevalence.
     held_out, in_sample = [], []
     for seed in range(60):
         rng = np.random.default_rng(seed)
         truth, scores = np.arange(100) < 50, rng.random(100)
-        (result,) = recovered(scores, truth, [0.7], seed)
+        (result,) = recovered(scores, truth, [0.7])
         if result.precision.value is not None:
             held_out.append((result.precision.value, result.precision.n))
         ranked = rank_scores(scores, truth)

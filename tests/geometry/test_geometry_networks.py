@@ -91,7 +91,7 @@ def _fields_agree(measured: np.ndarray, sizes: tuple[int, ...], fields: tuple) -
 
 
 @given(networks())
-@settings(max_examples=40, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=20, deadline=None, suppress_health_check=_SLOW)
 def test_coverage_is_what_is_measured(case: NetworkCase) -> None:
     assume(not hits_defect_of_tensorflow(case))
     agree(case)

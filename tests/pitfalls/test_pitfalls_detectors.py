@@ -289,3 +289,29 @@ def test_counts_read_as_prose() -> None:
     three = found("PA204", evidence(from_confusion(diagonal(4, 100, 0.5))))
     assert "and 3 more classes)" in three.summary
     assert scored_counts(1, 1, 1, 1).normalised
+
+
+def test_every_class_ranked_backwards_and_every_lost_one_is_accused() -> None:
+    """Two of four classes get low scores for their own items; a third is lost in noise."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 300)
+    logits = rng.normal(size=(len(labels), 4))
+    for index, sharpness in enumerate((-3.0, -2.0, 0.2, 4.0)):
+        logits[labels == index, index] += sharpness
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    from specimens.outcomes import predictions
+
+    finding = found("PA209", evidence(predictions(labels, logits.argmax(axis=1), list("abcd"), probabilities)))
+    assert finding.outcome is Outcome.FAILED
+    accused = {subject.name for subject in finding.subjects}
+    assert {"order of a", "order of b", "c"} <= accused
+    assert "order of d" not in accused
+    assert "Likewise 'b'" in finding.summary
+
+
+def test_what_decides_nothing_is_listed_and_not_the_classes_that_are_fine() -> None:
+    counts = np.diag([200] * 12 + [28])
+    counts[12, 0] = 4
+    finding = found("PA207", evidence(from_confusion(counts, [f"c{i}" for i in range(13)])))
+    assert finding.outcome is Outcome.UNDECIDED
+    assert [fact.label for fact in finding.evidence] == ["Recall of 'c12'"]

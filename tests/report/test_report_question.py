@@ -19,7 +19,7 @@ from poolaudit.report.compare import Comparison, compare
 from poolaudit.report.html import render_comparison_html
 from poolaudit.report.markdown import render_comparison_markdown
 from poolaudit.results import AuditResult, StageResult
-from specimens.outcomes import from_confusion
+from specimens.outcomes import from_confusion, scored_counts
 
 LAX, STRICT = Policy(good_recall=0.3, bad_recall=0.2), Policy(good_recall=0.98)
 DAY = datetime.date(2999, 1, 1)
@@ -303,3 +303,34 @@ def test_other_seeds_are_told() -> None:
     other = replace(first, provenance=replace(first.provenance, seed=7))
     assert any("seeds differ" in note for note in compare(first, other).notes)
     assert not any("seeds differ" in note for note in compare(first, first).notes)
+
+
+def test_a_recall_that_rises_to_the_bar_is_no_new_lack_of_items() -> None:
+    old, up = result_of(scored_counts(100, 100, 10, 800), "fraud"), scored_counts(165, 35, 10, 800)
+    comparison = compare(old, result_of(up, "fraud"))
+    assert change_of(comparison, "PA207") is Change.BETTER
+    assert not comparison.breaks_the_build
+    fewer = compare(old, result_of(scored_counts(17, 3, 10, 800), "fraud"))
+    assert change_of(fewer, "PA207") is Change.NEW
+    fell = compare(result_of(scored_counts(199, 1, 10, 800), "fraud"), result_of(up, "fraud"))
+    assert change_of(fell, "PA207") is Change.NEW
+
+
+def test_a_fall_above_the_bar_is_told_in_the_lead() -> None:
+    good, fallen = scored_counts(990, 10, 10, 4_990), scored_counts(930, 70, 10, 4_990)
+    page = render_comparison_markdown(compare(result_of(good, "fraud"), result_of(fallen, "fraud")))
+    lead = page.splitlines()[2]
+    assert "No finding that was assessed in both is new or worse." in lead
+    assert "fell: " in lead
+    assert "Recall of 'fraud' from 99.0 % to 93.0 %" in lead
+    calm = render_comparison_markdown(compare(result_of(fallen, "fraud"), result_of(good, "fraud")))
+    assert "fell" not in calm
+    assert "| rose |" in calm
+
+
+def test_what_was_not_tested_is_not_called_unchanged() -> None:
+    never_called = from_confusion([[900, 0], [50, 0]], ["genuine", "fraud"])
+    page = render_comparison_markdown(compare(result_of(never_called, "fraud"), result_of(never_called, "fraud")))
+    (row,) = [line for line in page.splitlines() if line.startswith("| Precision of 'fraud'")]
+    assert "not compared: " in row
+    assert "no evidence of a change" not in row

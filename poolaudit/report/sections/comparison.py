@@ -8,7 +8,7 @@ from poolaudit.evidence.wording import interval, p_value, percent
 from poolaudit.findings import Finding
 from poolaudit.report.blocks import SYMBOLS, Note, Section, Table
 from poolaudit.report.changes import Change
-from poolaudit.report.compare import ChangedFinding, Comparison
+from poolaudit.report.compare import ChangedFinding, Comparison, MovedMetric
 
 _TITLES = {
     Change.NEW: "New findings",
@@ -49,8 +49,13 @@ def comparison_in_words(comparison: Comparison) -> str:
         parts.append(
             f"{len(added)} newly assessed {'check is' if len(added) == 1 else 'checks are'} not passed ({codes})."
         )
+    fell = [m for m in comparison.metrics if m.has_moved and (m.difference.value or 0.0) < 0]
     if not parts:
-        parts.append("Nothing that was assessed in both is new or worse.")
+        parts.append("No finding that was assessed in both is new or worse.")
+    if fell:
+        shown = "; ".join(f"{m.name} from {percent(m.old.value)} to {percent(m.new.value)}" for m in fell[:3])
+        more = f"; and {len(fell) - 3} more" if len(fell) > 3 else ""
+        parts.append(f"{len(fell)} {'metric' if len(fell) == 1 else 'metrics'} fell: {shown}{more}.")
     if lost:
         parts.append(
             f"{lost} {'check was' if lost == 1 else 'checks were'} not assessed as before; nothing of that is fixed."
@@ -86,6 +91,14 @@ def _standing(finding: Finding | None) -> str:
     return "–" if finding is None else f"{SYMBOLS[finding.outcome]} {finding.outcome}, {finding.severity}"
 
 
+def _reading(metric: MovedMetric) -> str:
+    if metric.p_value is None:
+        return f"not compared: {metric.difference.reason or 'it was not measured in both'}"
+    if not metric.has_moved:
+        return "no evidence of a change"
+    return "fell" if (metric.difference.value or 0.0) < 0 else "rose"
+
+
 def _metrics(comparison: Comparison) -> Iterator[Table]:
     if not comparison.metrics:
         return
@@ -97,7 +110,7 @@ def _metrics(comparison: Comparison) -> Iterator[Table]:
             "" if m.difference.value is None else f"{100 * m.difference.value:+.1f} points",
             interval(m.difference, as_percent=True),
             "" if m.p_value is None else p_value(m.p_value),
-            "moved" if m.has_moved else "no evidence of a change",
+            _reading(m),
         )
         for m in comparison.metrics
     )

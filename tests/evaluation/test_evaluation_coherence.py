@@ -1,0 +1,66 @@
+"""Whatever an evaluation measures is coherent; what is taken out of it or put in is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poolaudit.evaluation.coherence import contradictions_in
+from poolaudit.evaluation.evaluate import evaluate
+from poolaudit.subject.predictions import Predictions
+
+
+def predictions_of(labels: Any, probabilities: Any, scores: Any, *, normalised: bool = True) -> Predictions:
+    return Predictions(
+        labels=labels,
+        predicted=scores.argmax(axis=1).astype(np.int64),
+        probabilities=probabilities,
+        class_names=tuple(f"class {index}" for index in range(scores.shape[1])),
+        groups=None,
+        times=None,
+        paths=None,
+        source="drawn",
+        sha256="0" * 64,
+        stated="drawn",
+        normalised=normalised and probabilities is not None,
+    )
+
+
+@st.composite
+def any_predictions(draw: st.DrawFn) -> Predictions:
+    """Scores with ties or without, good, useless or backwards; classes without items; labels alone."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    classes, items = draw(st.sampled_from([2, 3, 15])), draw(st.sampled_from([1, 2, 5, 60, 900]))
+    labels = rng.integers(0, draw(st.integers(1, classes)), items)
+    scores = draw(st.sampled_from([-3.0, 0.0, 1.0, 4.0])) * np.eye(classes)[labels] + rng.normal(size=(items, classes))
+    if draw(st.booleans()):
+        scores = np.round(scores)
+    normalised = draw(st.booleans())
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    given = draw(st.sampled_from([None, probabilities if normalised else probabilities * 0.5]))
+    return predictions_of(labels, given, scores, normalised=normalised)
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_predictions(), st.booleans(), st.sampled_from([0.5, 0.85]))
+def test_every_evaluation_is_coherent(predictions: Predictions, of_interest: bool, bar: float) -> None:
+    evidence = evaluate(predictions, positive="class 0" if of_interest else None, wanted_recall=bar)
+    assert list(contradictions_in(evidence, 0.95, bar)) == []
+    without = replace(evidence, curves=())
+    assert list(contradictions_in(without, 0.95, bar, with_curves=False)) == []
+
+
+@pytest.mark.parametrize("part", ["curves", "recoverable_recall"])
+def test_a_class_taken_out_is_named(part: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    probabilities = rng.dirichlet([1, 1, 1], 300)
+    evidence = evaluate(predictions_of(labels, probabilities, probabilities))
+    kept = tuple(entry for entry in getattr(evidence, part) if entry.class_name != "class 1")
+    (found,) = contradictions_in(replace(evidence, **{part: kept}), 0.95, 0.85)
+    assert "is missing for 'class 1'" in found
