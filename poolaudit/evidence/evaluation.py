@@ -126,8 +126,8 @@ class RecoverableRecall:
     """Could another threshold reach the wanted recall at the wanted precision? A diagnosis, not a recommendation.
 
     Estimated by cross-fitting: the threshold is chosen on one half of the items and judged on the other, so no item
-    is judged by a threshold it helped to choose; medians over many divisions, which no seed draws. Measured at several wanted precisions, because the policy that asks
-    may change after the measurement.
+    is judged by a threshold it helped to choose; medians over many divisions, which no seed draws. Measured at several
+    wanted precisions, because the policy that asks may change after the measurement.
 
     Attributes:
         class_name: The class whose score is thresholded.
