@@ -31,7 +31,10 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A titled table of ready text; `style` is "numbers", "keys", "matrix" or empty; a folded one opens on a click."""
+    """A titled table of ready text; `style` is "numbers", "keys", "matrix", "sentences", "numbers sentences" or empty.
+
+    A folded one opens on a click; one of sentences is a list on a phone.
+    """
 
     kind: ClassVar[str] = "table"
     title: str

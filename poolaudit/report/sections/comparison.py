@@ -77,7 +77,7 @@ def change_counts(comparison: Comparison) -> tuple[str, ...]:
 
 def _findings(title: str, findings: tuple[ChangedFinding, ...]) -> Table:
     rows = tuple((f.code, f.title, _standing(f.old), _standing(f.new), _found(f)) for f in findings)
-    return Table(title, "", ("Code", "Check", "Before", "Now", "What was found"), rows)
+    return Table(title, "", ("Code", "Check", "Before", "Now", "What was found"), rows, "sentences")
 
 
 def _found(changed: ChangedFinding) -> str:
@@ -119,5 +119,5 @@ def _metrics(comparison: Comparison) -> Iterator[Table]:
         "New minus old. Intervals: Newcombe's hybrid score; tests: Fisher's exact, Holm-corrected over this table.",
         ("Metric", "Before", "Now", "Difference", "Interval", "p, corrected", "Reading"),
         rows,
-        "numbers",
+        "numbers sentences",
     )
