@@ -114,6 +114,7 @@ def test_when_the_parent_dies_its_workers_end(tmp_path: Path) -> None:
 def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
     store, data = filled(tmp_path)
     wanted = specs(data, seeds=3)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     threading.Thread(target=_interrupt_at_the_first_trial, args=(store,), daemon=True).start()
     with LocalExecutor(store, workers=1) as executor, pytest.raises(KeyboardInterrupt):
         run(executor, [*wanted, *specs(data, seeds=40, epochs=20)])

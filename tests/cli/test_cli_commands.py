@@ -300,6 +300,7 @@ def test_an_interrupt_ends_with_130_and_writes_nothing(tmp_path: Path) -> None:
     p /= p.sum(axis=1, keepdims=True)
     np.savez(tmp_path / "p.npz", label=np.arange(len(p)) % 12, **{f"p_{i}": p[:, i] for i in range(12)})
     command = [sys.executable, "-m", "poolaudit", "metrics", "p.npz"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert child.stderr is not None
     assert "evaluation" in child.stderr.readline()
