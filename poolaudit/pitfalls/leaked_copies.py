@@ -32,6 +32,11 @@ def no_leakage_stage() -> Judgement:
     )
 
 
+def by_chance(matches: int, looked_at: int, rate: float) -> bool:
+    """Whether so many matches, or more, are no rarity where none is a copy; `rate` is that of false matches an item."""
+    return probability_at_least(matches, looked_at, rate) > _BY_CHANCE
+
+
 @detector("PA401", Severity.MAJOR)
 def no_test_item_is_a_copy_of_a_training_item(evidence: Evidence, policy: Policy) -> Judgement:
     """No test item is a copy of a training item.
@@ -59,7 +64,7 @@ def no_test_item_is_a_copy_of_a_training_item(evidence: Evidence, policy: Policy
         severity = Severity.MAJOR if share >= _LARGE_SHARE else Severity.MINOR
         named = tuple(Fact(p.first_name, f"{p.second_name}: {p.link}") for p in pairs)
         rate = leak.false_match_rate or 0.0
-        if not leak.test_items_exact and probability_at_least(leak.test_items_near, looked_at, rate) > _BY_CHANCE:
+        if not leak.test_items_exact and by_chance(leak.test_items_near, looked_at, rate):
             return Judgement(
                 Outcome.UNDECIDED,
                 f"{leak.test_items_near:,} of {looked_at:,} test items look like changed copies of training items; "

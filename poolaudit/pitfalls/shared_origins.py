@@ -6,7 +6,7 @@ from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
-from poolaudit.pitfalls.leaked_copies import no_leakage_stage
+from poolaudit.pitfalls.leaked_copies import by_chance, no_leakage_stage
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
@@ -137,7 +137,8 @@ def test_items_do_not_repeat_each_other(evidence: Evidence, policy: Policy) -> J
     Why: An item that stands in the test several times counts several times, and every interval is narrower than it may
         be: the effective number of items is smaller.
     How: Items of the same content and changed copies within the test split; among more than 3,000 items, copies that
-        were shifted, cropped or rotated a little are not looked for here, and the report says so.
+        were shifted, cropped or rotated a little are not looked for here, and the report says so. Undecided where there
+        are no more changed copies than the threshold lets through by chance.
     Do: Keep one of each; judge by the effective number of items.
     False alarm: Blank items that are meant to be many.
     """
@@ -149,6 +150,16 @@ def test_items_do_not_repeat_each_other(evidence: Evidence, policy: Policy) -> J
     facts = (Fact("Effective test items", f"{leak.effective_test_items:,} of {leak.test_items:,}"),)
     if not repeats:
         return Judgement(Outcome.PASSED, f"The {leak.test_items:,} test items are all different.", facts)
+    rate = leak.false_match_rate or 0.0
+    if own is not None and not own.exact and own.near and by_chance(own.near, own.looked_at, rate):
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"{own.near:,} of {own.looked_at:,} test items look like changed copies of another one; about "
+            f"{rate * own.looked_at:.2g} would by chance, so these may be items that merely look alike.",
+            facts,
+            "A look at the pairs in the report.",
+            subjects=(_share("repeated test items", repeats / leak.test_items, is_shown=False),),
+        )
     flat = f", {own.flat:,} of them without any structure" if own is not None and own.flat else ""
     return Judgement(
         Outcome.FAILED,

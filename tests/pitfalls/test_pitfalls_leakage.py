@@ -68,6 +68,13 @@ def changed(**fields: object) -> Callable[[], LeakageEvidence]:
     return lambda: dataclasses.replace(CLEAN, **fields)  # type: ignore[arg-type]
 
 
+def repeated(exact: int = 0, near: int = 0) -> LeakageEvidence:
+    own = SplitComparison("test", "test", 1000, 0, exact, near, 0, True, "exact search")
+    comparisons = (*CLEAN.comparisons, own)
+    left = 1000 - exact - near
+    return dataclasses.replace(CLEAN, comparisons=comparisons, effective_test_items=left, false_match_rate=0.0007)
+
+
 GUILTY: dict[str, Callable[[], LeakageEvidence]] = {
     "PA401": changed(test_items_near=30, test_items_leaked=30),
     "PA402": changed(groups=GroupOverlap("column group", 40, 12, 300, ("a",), None, True)),
@@ -81,6 +88,7 @@ GUILTY: dict[str, Callable[[], LeakageEvidence]] = {
 UNDECIDED: dict[str, Callable[[], LeakageEvidence]] = {
     "PA401": changed(comparisons=(SplitComparison("test", "train", 1000, 0, 0, 0, 0, False, "not looked for"),)),
     "PA402": changed(groups=GroupOverlap("file names, word 1", 40, 12, 300, ("a",), 0.4, False)),
+    "PA405": lambda: repeated(near=1),
     "PA406": changed(shortcuts=(ShortcutProbe("corner pixels", "artefact", wilson(26, 32), 0.01, "cat"),)),
     "PA408": lambda: leaky(LeakImpact((metric((900, 1000), (42, 50), (858, 950)),), NONE), 950),
 }
@@ -113,6 +121,12 @@ def test_too_little_to_tell_is_undecided(code: str) -> None:
     finding = judged(code, UNDECIDED[code]())
     assert finding.outcome is Outcome.UNDECIDED, finding.summary
     assert finding.would_change
+
+
+def test_repeats_beyond_chance_and_the_same_content_twice_fail() -> None:
+    assert judged("PA405", repeated(near=9)).outcome is Outcome.FAILED
+    assert judged("PA405", repeated(exact=1)).outcome is Outcome.FAILED
+    assert judged("PA405", repeated(exact=1, near=1)).outcome is Outcome.FAILED
 
 
 def test_a_natural_difference_in_brightness_passes() -> None:
