@@ -38,6 +38,7 @@ import poolaudit
 from mypackage.models import build, pictures
 x_train, y_train = pictures(500, 1)
 x_test, y_test = pictures(400, 3)
+model = build()
 """
 
 
@@ -54,6 +55,7 @@ def set_stage(folder: Path) -> None:
     poolaudit = [sys.executable, "-m", "poolaudit"]
     test = ["--test", "test.npz", "--positive", "fraud", "--budget", "quick"]
     run([*poolaudit, "audit", "model.keras", *test, "--out", "poolaudit-report"], folder)
+    run([*poolaudit, "apply", "model.keras", "--variant", "blur@pool2", "--out", "new.keras"], folder)
     shutil.copytree(folder / "poolaudit-report", folder / "last-release")
 
 
@@ -82,6 +84,8 @@ def run(command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[s
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)]),
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "MLFLOW_TRACKING_URI": (folder / "runs").as_uri(),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
     }
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"):
         environment.pop(name, None)

@@ -28,7 +28,8 @@ def perform(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     if "def test_" in block.text:
         (folder / f"test_{name}").write_text(block.text)
         return run(["pytest", "-q", "-p", "no:cacheprovider", f"test_{name}"], folder)
-    (folder / name).write_text(f"from given import *\n{block.text}" if (folder / "given.py").exists() else block.text)
+    given = "from given import *\n" if (folder / "given.py").exists() else ""
+    (folder / name).write_text(given + block.text)
     done = run([sys.executable, name], folder)
     assert done.returncode == 0, done.stderr
     return done
