@@ -20,7 +20,7 @@ Counts = npt.NDArray[np.int64]
 # A precision of exactly 0.85 must count as reaching 0.85 although 0.85 is no binary fraction.
 _ROUNDING = 1e-9
 # More divisions than 100 move the medians by less than an item; a million items take a third of a second a class.
-_FEWEST_DIVISIONS, _MOST_DIVISIONS, _ITEMS_DIVIDED = 4, 100, 5_000_000
+_FEWEST_DIVISIONS, _MOST_DIVISIONS, _ITEMS_DIVIDED = 4, 100, 2_000_000
 
 
 def recoverable_recall(

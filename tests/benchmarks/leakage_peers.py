@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -143,22 +144,50 @@ TOOLS = {
 }
 
 
-def main(folder: Path, peers: str, what: str) -> None:
+@dataclass(frozen=True)
+class Found:
+    """What a tool found, and what it took.
+
+    Attributes:
+        seconds: Of the clock, without the start of the interpreter.
+        processors: Seconds of all processors, with it.
+    """
+
+    seconds: float
+    processors: float
+    precision: float
+    recall: float
+    f1: float
+    by_change: dict[str, float]
+
+
+def compared(folder: Path, peers: str, what: str) -> dict[str, Found | str]:
+    """Each tool once, one after the other; the reason where one could not be run."""
     make(folder, what)
+    said: dict[str, Found | str] = {}
     for tool in TOOLS:
         python = sys.executable if tool == "poolaudit" else peers
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([python, __file__, "run", str(folder), tool], capture_output=True, text=True, check=False)
-        lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-        print(f"{tool}: {spent:.1f} s of processors; {lines[-1] if lines else 'no answer'}", flush=True)
+        if done.returncode:
+            said[tool] = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+        else:
+            spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+            said[tool] = Found(processors=spent, **json.loads(done.stdout.splitlines()[-1]))
+    return said
+
+
+def main(folder: Path, peers: str, what: str) -> None:
+    for tool, found in compared(folder, peers, what).items():
+        print(f"{tool}: {found}")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "run":
         seconds, pairs = TOOLS[sys.argv[3]](Path(sys.argv[2]))
         precision, recall, f1, by_change = rated(Path(sys.argv[2]), pairs)
-        print(f"{seconds:.1f} s, precision {precision:.3f}, recall {recall:.3f}, F1 {f1:.3f} {by_change}")
+        rates = {"precision": precision, "recall": recall, "f1": f1}
+        print(json.dumps({"seconds": seconds, **rates, "by_change": by_change}))
     else:
         main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "garments")

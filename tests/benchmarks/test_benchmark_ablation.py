@@ -31,10 +31,10 @@ def test_two_workers_beat_a_plain_loop(kind: str, tmp_path: Path) -> None:
     for number in range(ROUNDS):
         # Each goes first in turn, so that what others do on the machine meets both alike.
         if number % 2:
-            ours, plain = _workers(tmp_path / str(number), kind), _plain(kind)
+            ours, theirs = workers(tmp_path / str(number), kind), plain(kind)
         else:
-            plain, ours = _plain(kind), _workers(tmp_path / str(number), kind)
-        ratios.append(plain / ours)
+            theirs, ours = plain(kind), workers(tmp_path / str(number), kind)
+        ratios.append(theirs / ours)
     print(f"{kind}: {_spread(ratios)} times faster than a plain loop")
     assert np.median(ratios) >= 1.3
 
@@ -55,7 +55,7 @@ def test_a_trial_costs_little_more_than_its_fit(kind: str) -> None:
     assert np.median(extra["cpu"]) <= 0.05
 
 
-def _workers(folder: Path, kind: str) -> float:
+def workers(folder: Path, kind: str) -> float:
     """Seconds from nothing to all trials stored, the start of the workers included."""
     store = filled(folder, kind)
     done: list[TrialDone] = []
@@ -69,12 +69,19 @@ def _workers(folder: Path, kind: str) -> float:
     return clock.wall
 
 
-def _plain(kind: str) -> float:
+def plain(kind: str) -> float:
     """Seconds of the loop without its start and imports."""
     with clocked() as clock:
         told = _told("plain", kind, TRIALS)
     print(f"{kind}: plain {told}, {clock}")
     return float(told["wall"])
+
+
+def tuner(kind: str, python: str) -> float | None:
+    """Seconds of KerasTuner's grid search over as many seeds; None where it cannot be run."""
+    command = [python, str(GRID.with_name("tuner_grid.py")), kind, str(TRIALS)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    return float(ran.stdout.splitlines()[-1]) if ran.returncode == 0 else None
 
 
 def _told(what: str, kind: str, count: int, environment: dict[str, str] | None = None) -> Any:

@@ -1,0 +1,343 @@
+"""Everything that is timed beside something else, in one run: docs/benchmarks.md.
+
+python tests/benchmarks/page.py [--peers PYTHON] [--only NAME] [--out FILE]
+
+Parties take turns, each in a process of its own; a ratio is theirs by ours, its spread that of the rounds. The other
+tools live in environments of their own, which are made where none are given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+PEERS = (
+    "cleanvision",
+    "confidenceinterval",
+    "imagededup",
+    "keras-tuner",
+    "mlxtend",
+    "skore",
+    "tensorboard",
+    "tensorflow",
+)
+# Its pins exclude what the others need.
+ALONE = (
+    "deepchecks",
+    "anywidget",
+    "category-encoders<2.7",
+    "numpy<2",
+    "pandas<2.3",
+    "scikit-learn<1.5",
+    "setuptools<81",
+)
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        ratios: Theirs by ours, one a round; empty where there is none.
+        bar: The least ratio that is promised; None where none is.
+        answers: Whether both said the same, and how that was checked.
+    """
+
+    question: str
+    against: str
+    ours: str
+    theirs: str
+    ratios: tuple[float, ...]
+    answers: str
+    bar: float | None = None
+    note: str = ""
+
+    def line(self) -> str:
+        if not self.ratios:
+            return (
+                f"| {self.question} | {self.against} | {self.ours} | {self.theirs} | – | {self.answers} | {self.note} |"
+            )
+        middle = statistics.median(self.ratios)
+        spread = f"{_short(middle)} ({_short(min(self.ratios))} to {_short(max(self.ratios))})"
+        promised = ""
+        if self.bar is not None:
+            promised = f"promised {self.bar:g}: {'met' if middle >= self.bar else '**missed**'}"
+        note = "; ".join(filter(None, (promised, self.note)))
+        return (
+            f"| {self.question} | {self.against} | {self.ours} | {self.theirs} | {spread} | {self.answers} | {note} |"
+        )
+
+
+@dataclass(frozen=True)
+class Given:
+    """Where the run takes place.
+
+    Attributes:
+        peers: The interpreter of the other tools, and of the one that needs its own.
+    """
+
+    folder: Path
+    peers: str
+    alone: str
+
+
+def predictions(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(20_000) < 0.1).astype(np.int64)
+    p = 1 / (1 + np.exp(-(rng.normal(size=len(y)) + 2.5 * y - 2)))
+    np.savez(folder / "two.npz", label=y, p_0=1 - p, p_1=p)
+    y = rng.integers(0, 10, 20_000)
+    np.savez(folder / "ten.npz", label=y, predicted=np.where(rng.random(len(y)) < 0.8, y, rng.integers(0, 10, len(y))))
+
+
+def told(python: str, party: str, folder: Path) -> tuple[float, dict[str, float]] | str:
+    """Seconds and answer, or why there is none."""
+    done = subprocess.run([python, str(HERE / "parties.py"), party, str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["no reason"])[-1]
+    said = json.loads(done.stdout.splitlines()[-1])
+    return said["seconds"], said["answer"]
+
+
+def in_turns(given: Given, question: str, job: str, tool: str, against: str, within: float) -> Row:
+    """Both parties in turns; their common answers must agree within `within`."""
+    ours, theirs = f"{job}_poolaudit", f"{job}_{tool}"
+    python = {"scipy": sys.executable, "deepchecks": given.alone}.get(tool, given.peers)
+    spent: dict[str, list[float]] = {ours: [], theirs: []}
+    answers = {}
+    for number in range(ROUNDS):
+        for party in (ours, theirs) if number % 2 else (theirs, ours):
+            heard = told(sys.executable if party == ours else python, party, given.folder)
+            if isinstance(heard, str):
+                return Row(question, against, "–", "–", (), "–", note=f"could not be run: {heard[:120]}")
+            spent[party].append(heard[0])
+            answers[party] = heard[1]
+    common = [name for name in answers[ours] if name in answers[theirs] and name != "kB"]
+    apart = max(abs(answers[ours][name] - answers[theirs][name]) for name in common)
+    same = f"the same within {apart:.1g}" if apart <= within else f"**differ by {apart:.3g}**"
+    sizes = [f"{answers[party]['kB']:,.0f} kB" for party in (ours, theirs) if "kB" in answers[party]]
+    ratios = tuple(b / a for a, b in zip(spent[ours], spent[theirs], strict=True))
+    told_ours, told_theirs = (_seconds(statistics.median(spent[party])) for party in (ours, theirs))
+    if sizes:
+        told_ours, told_theirs = f"{told_ours}, {sizes[0]}", f"{told_theirs}, {sizes[1]}"
+    return Row(question, against, told_ours, told_theirs, ratios, same)
+
+
+def statistics_rows(given: Given) -> Iterator[Row]:
+    ranking = "ROC AUC and average precision of 20,000 items, with 95 % intervals"
+    yield in_turns(given, ranking, "ranking", "scipy", "SciPy's bootstrap, 1,000 resamples", 0.01)
+    yield in_turns(
+        given, "the same, against ROC AUC alone", "ranking", "confidenceinterval", "confidenceinterval", 0.01
+    )
+    averages = "balanced accuracy, MCC and kappa of 20,000 items, with intervals"
+    yield in_turns(given, averages, "averages", "scipy", "SciPy's bootstrap, 1,000 resamples", 0.01)
+    row = in_turns(given, "are two identical models different?", "identical", "mlxtend", "mlxtend's McNemar", 0.01)
+    yield Row(row.question, row.against, "p = 1", "p = 0", (), row.answers, note="its default, without a correction")
+
+
+def report_rows(given: Given) -> Iterator[Row]:
+    question = "report of 20,000 predictions, from the start of the program to the page"
+    for name in ("skore", "deepchecks"):
+        yield in_turns(given, question, "report", name, name, 1e-6)
+
+
+def swap_rows(given: Given) -> Iterator[Row]:
+    from test_benchmark_swap import side_by_side
+
+    pairs = [side_by_side(64, 128, 32) for _ in range(ROUNDS)]
+    yield Row(
+        "VGG16 with another pooling at each of five sites, predictions of 128 items",
+        "cloning and predicting",
+        _seconds(statistics.median(ours for ours, _ in pairs)),
+        _seconds(statistics.median(plain for _, plain in pairs)),
+        tuple(plain / ours for ours, plain in pairs),
+        "the same within 1e-5",
+        1.8,
+    )
+
+
+def training_rows(given: Given) -> Iterator[Row]:
+    import test_benchmark_ablation as ablation
+
+    ours, plain, tuner = [], [], []
+    for number in range(ROUNDS):
+        folder = given.folder / f"trials-{number}"
+        ours.append(ablation.workers(folder, "signals"))
+        plain.append(ablation.plain("signals"))
+        heard = ablation.tuner("signals", given.peers)
+        if heard is not None:
+            tuner.append(heard)
+    for against, spent, bar in (("a plain loop of model.fit", plain, 1.3), ("KerasTuner's grid search", tuner, None)):
+        if len(spent) < len(ours):
+            yield Row("four trainings of one model, two processes", against, "–", "–", (), "–", note="could not be run")
+            continue
+        yield Row(
+            "four trainings of one model, two processes",
+            against,
+            _seconds(statistics.median(ours)),
+            _seconds(statistics.median(spent)),
+            tuple(b / a for a, b in zip(ours, spent, strict=True)),
+            "seeds differ in nothing but order; the same items and epochs",
+            bar,
+        )
+
+
+def leakage_rows(given: Given) -> Iterator[Row]:
+    import leakage_peers
+
+    for what, question in (("photographs", "copies among 192 + 247 patches of photographs"),):
+        folder = given.folder / what
+        said = leakage_peers.compared(folder, given.peers, what)
+        ours = said["poolaudit"]
+        if isinstance(ours, str):
+            raise SystemExit(ours)
+        for name, theirs in said.items():
+            if name == "poolaudit":
+                continue
+            if isinstance(theirs, str):
+                yield Row(question, name, "–", "–", (), "–", note=f"could not be run: {theirs[:100]}")
+                continue
+            f1 = f"F1 {ours.f1:.2f} against {theirs.f1:.2f}; recall {ours.recall:.2f} against {theirs.recall:.2f}"
+            ratio = (theirs.seconds / ours.seconds,)
+            yield Row(question, name, _seconds(ours.seconds), _seconds(theirs.seconds), ratio, f1, 5.0, WHY_SLOWER)
+
+
+WHY_SLOWER = "a hash is taken once an image; here every query is described 75 times and verified on its pixels"
+
+
+def growth() -> Iterator[tuple[str, Sequence[tuple[int, float]]]]:
+    """What grows, and (size, seconds or kB)."""
+    import growth as curves
+
+    yield from curves.all_curves()
+
+
+SECTIONS: dict[str, Callable[[Given], Iterator[Row]]] = {
+    "statistics": statistics_rows,
+    "report": report_rows,
+    "swap": swap_rows,
+    "training": training_rows,
+    "leakage": leakage_rows,
+}
+
+
+def environment(folder: Path, packages: Sequence[str]) -> str:
+    """An interpreter with the packages, those that install; what does not is told by the row that needs it."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=False)
+    return python
+
+
+def versions(python: str, names: Sequence[str]) -> str:
+    code = f"""
+from importlib.metadata import PackageNotFoundError, version
+for name in {list(names)!r}:
+    try:
+        print(name, version(name))
+    except PackageNotFoundError:
+        pass
+"""
+    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    return ", ".join(said.splitlines())
+
+
+def machine() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}"
+
+
+def page(rows: Sequence[Row], curves: Sequence[tuple[str, Sequence[tuple[int, float]]]], given: Given) -> str:
+    own = ", ".join(
+        f"{n} {importlib.metadata.version(n)}" for n in ("numpy", "scipy", "scikit-learn", "tensorflow", "keras")
+    )
+    alone = versions(given.alone, ("deepchecks",))
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `tox run -e bench`; do not edit. Parties took turns in one run, each in a process of its own; a",
+        "ratio is their time by ours, the median of the rounds with the smallest and the largest. Ratios hold for this",
+        "machine, for these versions, and for the inputs named.",
+        "",
+        f"{datetime.date.today().isoformat()}; {machine()}; {own}.",
+        "",
+        f"Others: {', '.join(filter(None, (versions(given.peers, PEERS), alone)))}.",
+        "",
+        "| what | against | poolaudit | the other | times as fast | answers | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *(row.line() for row in rows),
+        "",
+        "## How the work grows",
+        "",
+        "The exponent is the slope of a line through the logarithms of the larger half of the sizes: 1 is linear.",
+        "",
+        "| what | smallest | largest | exponent |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, points in curves:
+        (first, low), (last, high) = points[0], points[-1]
+        unit = "kB" if "kB" in name else "s"
+        lines.append(
+            f"| {name} | {first:,}: {_short(low)} {unit} | {last:,}: {_short(high)} {unit} | {_exponent(points):.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _exponent(points: Sequence[tuple[int, float]]) -> float:
+    half = points[len(points) // 2 :] if len(points) > 3 else points
+    sizes, values = np.log(np.array(half, np.float64)).T
+    return float(np.polyfit(sizes, values, 1)[0])
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.3g} ms"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def main() -> None:
+    read = argparse.ArgumentParser(description=__doc__)
+    read.add_argument("--peers", help="interpreter of an environment with the other tools")
+    read.add_argument("--alone", help="likewise, with deepchecks")
+    read.add_argument("--only", choices=[*SECTIONS, "growth"], action="append")
+    read.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "benchmarks.md")
+    asked = read.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        peers = asked.peers or environment(folder / "peers", PEERS)
+        given = Given(folder, peers, asked.alone or environment(folder / "alone", ALONE))
+        predictions(folder)
+        rows = []
+        for section, compare in SECTIONS.items():
+            if asked.only is None or section in asked.only:
+                for row in compare(given):
+                    print(row.line(), flush=True)
+                    rows.append(row)
+        curves = list(growth()) if asked.only is None or "growth" in asked.only else []
+        text = page(rows, curves, given)
+        print(text[text.index("## How") :])
+        if asked.only is None:
+            asked.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
