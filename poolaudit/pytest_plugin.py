@@ -117,10 +117,13 @@ def _session(config: pytest.Config) -> Session:
             folder=config.rootpath,
             cache=None if cache is None else Path(cache.mkdir("poolaudit")),
         )
+        refused = ""
         try:
             config.stash[_SESSION] = Session(settings, config.stash.get(_RUNNING, ""), _ledger(config))
         except InvalidInputError as error:
-            pytest.fail(str(error), pytrace=False)
+            refused = str(error)
+        if refused:
+            pytest.fail(refused, pytrace=False)
     return config.stash[_SESSION]
 
 
@@ -187,7 +190,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
         ledger.records.extend(more.records)
         ledger.gaps.extend(more.gaps)
     elif error:
-        ledger.notes.append("A worker of pytest-xdist crashed; what its tests audited is missing here.")
+        ledger.notes.append("A worker of pytest-xdist crashed: what its tests had audited is missing here.")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -211,7 +214,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     stopped = session.shouldfail or session.shouldstop
     if stopped or exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         why = f" ({stopped})" if isinstance(stopped, str) else ""
-        ledger.notes.append(f"The session was stopped{why}; tests that did not run are missing here.")
+        ledger.notes.append(f"The session was stopped{why}: tests that did not run are missing here.")
     elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         ledger.notes.append("No test ran.")
     try:

@@ -120,12 +120,12 @@ class Doors:
     def audit(self, model: Any, test: Any, **options: Any) -> AuditResult:
         """Audits a model on a test split; `options` are the further fields of `AuditPlan`."""
         __tracebackhide__ = True
-        return self._run(options.get("title") or _named(model), model=model, test=test, **options)
+        return self._run(model, {"model": model, "test": test, **options})
 
     def metrics(self, predictions: str | Path, **options: Any) -> AuditResult:
         """Audits a prediction file, without TensorFlow; `options` are the further fields of `AuditPlan`."""
         __tracebackhide__ = True
-        return self._run(options.get("title") or _named(predictions), predictions=predictions, **options)
+        return self._run(predictions, {"predictions": predictions, **options})
 
     def check_layer(self, layer_or_factory: Any, like: str | None = None, **options: Any) -> ConformanceResult:
         """Attacks a pooling layer with properties; see `poolaudit.conformance.check_layer`."""
@@ -152,9 +152,9 @@ class Doors:
             return self._session.asked(title, lambda: self._session.recorded(find_leaks(**given)))
         return self._session.asked(title, lambda: self._session.answer("leaks", given, lambda: find_leaks(**given)))
 
-    def _run(self, title: str, **given: Any) -> AuditResult:
+    def _run(self, what: Any, given: dict[str, Any]) -> AuditResult:
         __tracebackhide__ = True
-        return self._session.asked(title, lambda: self._answer(given))
+        return self._session.asked(given.get("title") or _named(what), lambda: self._answer(given))
 
     def _answer(self, given: dict[str, Any]) -> AuditResult:
         from poolaudit.audit import AuditPlan, run_audit

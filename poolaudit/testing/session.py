@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from poolaudit.errors import InvalidInputError, PoolauditError
 from poolaudit.report.files import FILE_NAMES, render_all
@@ -131,7 +132,8 @@ def write_session(ledger: Ledger, folder: Path) -> Path:
 
 def _reason(error: BaseException) -> str:
     text = str(error).strip()
-    told = text if isinstance(error, PoolauditError) and text else f"{type(error).__name__}: {text}".rstrip(": ")
+    speaks = isinstance(error, PoolauditError | pytest.fail.Exception)
+    told = text if speaks and text else f"{type(error).__name__}: {text}".rstrip(": ")
     return told if len(told) <= _LONGEST_REASON else f"{told[:_LONGEST_REASON]} ..."
 
 
