@@ -172,7 +172,7 @@ def build_session_page(
     told += [f"{len(gaps)} NOT ASSESSED"] if gaps else []
     nothing = "No audit was made." if notes else "No test asked for an audit."
     return SessionPage(
-        lead=f"{', '.join(told)}." if told else nothing,
+        lead=f"{', '.join(told)}{'; the session is incomplete' if notes else ''}." if told else nothing,
         notes=tuple(notes),
         gaps=tuple(SessionGap(gap.title, gap.reason, _by_function(gap.tests)) for gap in gaps),
         audits=tuple(

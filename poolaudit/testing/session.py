@@ -96,7 +96,7 @@ def write_session(ledger: Ledger, folder: Path) -> Path:
     Returns:
         The overview's path.
     """
-    make_output_folder(folder)
+    make_output_folder(folder, "--poolaudit-report")
     entries = _entries(ledger.records)
     gaps, notes = _gaps(ledger.gaps), tuple(dict.fromkeys(sorted(ledger.notes)))
     _remove_earlier(folder)
