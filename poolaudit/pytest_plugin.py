@@ -78,10 +78,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("policy", "baseline"):
         file = _asked(config, name)
         if file is not None and not Path(file).is_file():
-            raise pytest.UsageError(f"--poolaudit-{name}: {file!r} is not a file")
+            raise pytest.UsageError(f"--poolaudit-{name}: {str(_short(Path(file), config))!r} is not a file")
     folder = _asked(config, "report")
     if folder is not None and (problem := _unusable(Path(folder))):
-        raise pytest.UsageError(f"--poolaudit-report: {folder!r} cannot be a folder: {problem}")
+        raise pytest.UsageError(
+            f"--poolaudit-report: {str(_short(Path(folder), config))!r} is no usable folder: {problem}"
+        )
 
 
 def _unusable(folder: Path) -> str | None:
