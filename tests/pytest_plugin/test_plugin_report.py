@@ -229,6 +229,34 @@ def test_the_profile_reaches_conformance(
     assert len(gaps[0]["tests"]) == 2
 
 
+def test_a_kept_result_is_judged_by_its_evidence(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        def test_bad(poolaudit):
+            poolaudit.metrics("bad.npz", positive="fraud", title="Bad release").require_release()
+        """
+    )
+    run(project).assert_outcomes(failed=1)
+    (kept,) = (project.path / ".pytest_cache").rglob("poolaudit/*.json")
+    sound = kept.read_bytes()
+    for forge in (_pass_everything, _lower_the_bars):
+        forged = json.loads(sound)
+        forge(forged)
+        kept.write_text(json.dumps(forged))
+        run(project).assert_outcomes(failed=1)
+        assert told(project)[0]["results"][0]["verdict"] == "NOT_READY"
+
+
+def _pass_everything(document: Any) -> None:
+    document["verdict"] = "READY"
+    for finding in document["findings"]:
+        finding["outcome"] = "PASSED"
+
+
+def _lower_the_bars(document: Any) -> None:
+    document["policy"].update(good_recall=0.02, bad_recall=0.01, good_precision=0.01)
+
+
 def test_ledgers_travel_whole() -> None:
     ledger = Ledger(gaps=[Gap("test_a.py::test", "a <b>", "no file \u202e")])
     assert unpack(pack(ledger)) == ledger
