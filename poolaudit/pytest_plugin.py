@@ -13,7 +13,8 @@ function into one item a property of a pooling layer:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ import pytest
 if TYPE_CHECKING:
     from poolaudit.evidence.conformance import PropertyResult
     from poolaudit.testing.doors import Doors, Session
+    from poolaudit.testing.session import Ledger
 
 
 _PROFILES = ("quick", "standard", "thorough")
@@ -33,7 +35,10 @@ _OPTIONS = {
     "baseline": "TOML file of accepted findings, as poolaudit accept writes it",
 }
 _SESSION = pytest.StashKey["Session"]()
+_LEDGER = pytest.StashKey["Ledger"]()
 _RUNNING = pytest.StashKey[str]()
+_TOLD = pytest.StashKey[str]()
+_FIXTURES = frozenset({"poolaudit", "conformance_result", "benchmark_pooling"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,14 +51,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _asked(config: pytest.Config, name: str) -> str | None:
-    """What the command line says, else the ini file, whose paths are relative to the root folder."""
+    """What the command line says, else the ini file, whose paths are relative to the root folder.
+
+    Paths are whole, since a test may change into another folder before they are used.
+    """
     given = config.getoption(f"--poolaudit-{name}")
     if given is not None:
-        return str(given)
+        if not str(given).strip():
+            raise pytest.UsageError(f"--poolaudit-{name} is empty")
+        return str(given) if name == "profile" else str(config.invocation_params.dir / given)
     stated = str(config.getini(f"poolaudit_{name}")).strip()
     if not stated:
         return None
     return stated if name == "profile" else str(config.rootpath / stated)
+
+
+def _profile(config: pytest.Config) -> str:
+    return _asked(config, "profile") or "quick"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,7 +78,30 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("policy", "baseline"):
         file = _asked(config, name)
         if file is not None and not Path(file).is_file():
-            raise pytest.UsageError(f"--poolaudit-{name}: {file!r} is not a file")
+            raise pytest.UsageError(f"--poolaudit-{name}: {str(_short(Path(file), config))!r} is not a file")
+    folder = _asked(config, "report")
+    if folder is not None and (problem := _unusable(Path(folder))):
+        raise pytest.UsageError(
+            f"--poolaudit-report: {str(_short(Path(folder), config))!r} is no usable folder: {problem}"
+        )
+
+
+def _unusable(folder: Path) -> str | None:
+    """Why a folder cannot be written to, told before long audits run; creates nothing."""
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return None if os.access(path, os.W_OK) else f"{str(path)!r} cannot be written to"
+        if os.path.lexists(path):
+            return f"{str(path)!r} is not a folder"
+    return None
+
+
+def _ledger(config: pytest.Config) -> Ledger:
+    if _LEDGER not in config.stash:
+        from poolaudit.testing.session import Ledger
+
+        config.stash[_LEDGER] = Ledger()
+    return config.stash[_LEDGER]
 
 
 def _session(config: pytest.Config) -> Session:
@@ -76,16 +113,19 @@ def _session(config: pytest.Config) -> Session:
         policy, baseline = _asked(config, "policy"), _asked(config, "baseline")
         cache = getattr(config, "cache", None)
         settings = Settings(
-            profile=_asked(config, "profile") or "quick",
+            profile=_profile(config),
             policy=None if policy is None else Path(policy),
             baseline=None if baseline is None else Path(baseline),
             folder=config.rootpath,
             cache=None if cache is None else Path(cache.mkdir("poolaudit")),
         )
+        refused = ""
         try:
-            config.stash[_SESSION] = Session(settings, test=config.stash.get(_RUNNING, ""))
+            config.stash[_SESSION] = Session(settings, config.stash.get(_RUNNING, ""), _ledger(config))
         except InvalidInputError as error:
-            raise pytest.UsageError(str(error)) from None
+            refused = str(error)
+        if refused:
+            pytest.fail(refused, pytrace=False)
     return config.stash[_SESSION]
 
 
@@ -95,6 +135,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.config.stash[_RUNNING] = item.nodeid
     if _SESSION in item.config.stash:
         item.config.stash[_SESSION].test = item.nodeid
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """A test that wanted to audit and whose setup failed is a gap in the report; one that passed leaves none."""
+    report = yield
+    if _asked(item.config, "report") is not None:
+        if report.when == "setup" and report.failed and call.excinfo is not None:
+            if not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+                _ledger(item.config).miss(item.nodeid, item.nodeid, call.excinfo.value)
+        elif report.when == "call" and report.passed and _LEDGER in item.config.stash:
+            _ledger(item.config).forgive(item.nodeid)
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -128,53 +181,96 @@ def benchmark_pooling(request: pytest.FixtureRequest) -> Callable[..., Any]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """A worker of pytest-xdist is done: what its tests audited joins the report."""
+    if _asked(node.config, "report") is None:
+        return
+    ledger = _ledger(node.config)
     packed = getattr(node, "workeroutput", {}).get("poolaudit")
     if packed:
         from poolaudit.testing.session import unpack
 
-        _session(node.config).records.extend(unpack(packed))
+        more = unpack(packed)
+        ledger.records.extend(more.records)
+        ledger.gaps.extend(more.gaps)
+    elif error:
+        ledger.notes.append("A worker of pytest-xdist crashed: what its tests had audited is missing here.")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Writes the report, or hands the records to the process that writes it."""
     config = session.config
     folder = _asked(config, "report")
     if folder is None:
         return
     if hasattr(config, "workeroutput"):
-        if _SESSION in config.stash:
+        if _LEDGER in config.stash:
             from poolaudit.testing.session import pack
 
-            config.workeroutput["poolaudit"] = pack(config.stash[_SESSION].records)
+            config.workeroutput["poolaudit"] = pack(config.stash[_LEDGER])
         return
     if getattr(config.option, "collectonly", False):
         return
+    from poolaudit.errors import PoolauditError
     from poolaudit.testing.session import write_session
 
-    written = write_session(_session(config).records, Path(folder))
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.ensure_newline()
-        reporter.write_line(f"poolaudit report: {written}")
+    ledger = _ledger(config)
+    stopped = session.shouldfail or session.shouldstop
+    if stopped or exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+        why = f" ({stopped})" if isinstance(stopped, str) else ""
+        ledger.notes.append(f"The session was stopped{why}: tests that did not run are missing here.")
+    elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        ledger.notes.append("No test ran.")
+    try:
+        config.stash[_TOLD] = f"poolaudit report: {_short(write_session(ledger, Path(folder)), config)}"
+    except PoolauditError as error:
+        config.stash[_TOLD] = f"poolaudit wrote no report: {error}"
+        if exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def _short(path: Path, config: pytest.Config) -> Path:
+    here = config.invocation_params.dir
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says where the report lies, below the failures, where one looks."""
+    told = terminalreporter.config.stash.get(_TOLD, None)
+    if told is not None:
+        terminalreporter.write_line(told)
 
 
 @dataclass
 class _LayerRun:
-    """One layer with all its properties: attacked once, when the first of its items runs."""
+    """One layer with all its properties: attacked once, when the first of its items runs.
+
+    Attributes:
+        error: What ended the attack; each further item is told the same without another try.
+    """
 
     layer: Any
     options: dict[str, Any]
     results: dict[str, list[PropertyResult]] = field(default_factory=dict)
     ran: bool = False
+    error: Exception | None = None
 
-    def of(self, name: str) -> list[PropertyResult]:
+    def of(self, name: str, profile: str) -> list[PropertyResult]:
+        __tracebackhide__ = True
         if not self.ran:
-            from poolaudit.conformance import check_layer
-
-            for result in check_layer(self.layer, **self.options).results:
-                self.results.setdefault(result.property, []).append(result)
             self.ran = True
+            self._attack(profile)
+        if self.error is not None:
+            raise self.error
         return self.results.get(name, [])
+
+    def _attack(self, profile: str) -> None:
+        from poolaudit.conformance import check_layer
+
+        asked = self.options if self.options["profile"] is not None else {**self.options, "profile": profile}
+        try:
+            for result in check_layer(self.layer, **asked).results:
+                self.results.setdefault(result.property, []).append(result)
+        except Exception as error:
+            self.error = error
 
 
 @dataclass(frozen=True)
@@ -192,7 +288,7 @@ def parametrize_with_properties(
     *,
     like: str | None = None,
     dims: int | None = None,
-    profile: str = "quick",
+    profile: str | None = None,
     properties: Sequence[str] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     strict: bool = True,
@@ -206,6 +302,7 @@ def parametrize_with_properties(
 
     Args:
         layers: A layer class, a factory, "package.module:Class", or a list of these.
+        profile: "quick", "standard" or "thorough"; None takes `--poolaudit-profile`.
         expected_failures: Names of properties that are known to fail, with the reason.
         strict: An expected failure that passes fails the item: the entry is stale.
 
@@ -245,7 +342,7 @@ def conformance_result(request: pytest.FixtureRequest) -> list[PropertyResult]:
         pytest.fail(
             "the fixture `conformance_result` belongs to tests decorated with poolaudit.pytest_plugin.conformance"
         )
-    return item.run.of(item.name)
+    return item.run.of(item.name, _profile(request.config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -254,7 +351,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     callspec = getattr(pyfuncitem, "callspec", None)
     item = callspec.params.get("conformance_result") if callspec is not None else None
     if isinstance(item, _Item):
-        found = item.run.of(item.name)
+        found = item.run.of(item.name, _profile(pyfuncitem.config))
         _record(pyfuncitem, item, found)
         _judge(item, found)
 

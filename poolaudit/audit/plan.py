@@ -85,6 +85,10 @@ class AuditPlan:
             raise InvalidInputError(
                 f"There is no budget {self.budget!r}", listed(BUDGETS), did_you_mean(self.budget, BUDGETS)
             )
+        if not isinstance(self.policy, Policy):
+            raise InvalidInputError(
+                f"policy is {self.policy!r}", "a poolaudit.Policy", "poolaudit.load_policy(path) reads one from a file"
+            )
         self.ablation_settings(retrains=True)
         if self.feature_size is not None and not 0 < self.feature_size < 1e9:
             raise InvalidInputError(f"feature_size is {self.feature_size!r}", "a number of input cells above 0")

@@ -59,9 +59,11 @@ class AuditCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Refuses what cannot be audited while nothing is lost.
 
         Raises:
-            InvalidInputError: Data that cannot be read, or an option that is not allowed.
+            InvalidInputError: Data that cannot be read, an option that is not allowed, or a class of interest that is
+                none of `class_names`.
         """
         from poolaudit.subject.data import load_splits
+        from poolaudit.subject.labels import resolve_class
 
         plan = AuditPlan(model=self.model, **self._options)
         given = {"test": plan.test, "validation": plan.validation, "train": plan.train}
@@ -70,6 +72,8 @@ class AuditCallback(keras.callbacks.Callback):  # type: ignore[misc]
             resize=plan.resize,
             class_names=plan.class_names,
         )
+        if plan.positive is not None and plan.class_names is not None:
+            resolve_class(plan.positive, plan.class_names)
         if self._out is not None:
             make_output_folder(self._out)
 

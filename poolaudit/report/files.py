@@ -11,6 +11,7 @@ from poolaudit.results import AuditResult
 from poolaudit.store.results import encode_result
 
 MODEL_INDEX = "model-index.yml"
+FILE_NAMES = ("result.json", "report.html", "junit.xml", "result.sarif", "summary.md", MODEL_INDEX)
 
 
 def render_all(result: AuditResult) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from poolaudit.report.page import (
     DiffPage,
     Page,
     SessionEntry,
+    SessionGap,
     SessionPage,
     build_diff_page,
     build_page,
@@ -35,9 +36,11 @@ def render_comparison_html(comparison: Comparison) -> str:
     return _render("diff.html", build_diff_page(comparison))
 
 
-def render_session_html(entries: Sequence[SessionEntry]) -> str:
+def render_session_html(
+    entries: Sequence[SessionEntry], gaps: Sequence[SessionGap] = (), notes: Sequence[str] = ()
+) -> str:
     """The overview of a test session; each result's own report lies in its folder beside it."""
-    return _render("session.html", build_session_page(entries))
+    return _render("session.html", build_session_page(entries, gaps, notes))
 
 
 def _render(template: str, page: Page | DiffPage | SessionPage) -> str:

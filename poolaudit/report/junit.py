@@ -9,6 +9,7 @@ from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome
 from poolaudit.report.charts.chart import legible
 from poolaudit.report.machine import BuildEffect, build_effect, standing
+from poolaudit.report.page import SessionGap
 from poolaudit.results import AuditResult
 
 
@@ -21,13 +22,36 @@ def render_junit(result: AuditResult) -> bytes:
     return render_session_junit([result])
 
 
-def render_session_junit(results: Sequence[AuditResult]) -> bytes:
-    """Several results in one file, a suite each."""
+def render_session_junit(
+    results: Sequence[AuditResult], gaps: Sequence[SessionGap] = (), notes: Sequence[str] = ()
+) -> bytes:
+    """Several results in one file, a suite each; what has no result is an error in a suite of its own."""
     suites = ElementTree.Element("testsuites")
     suites.extend(_suite(result) for result in results)
+    if gaps or notes:
+        suites.append(_missing(gaps, notes))
     ElementTree.indent(suites)
     text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
+
+
+def _missing(gaps: Sequence[SessionGap], notes: Sequence[str]) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name="poolaudit: not assessed")
+    for gap in gaps:
+        case = _case(suite, "poolaudit.session", f"{gap.title} could be audited", 0.0)
+        _problem(case, "error", "NOT ASSESSED", "\n".join([gap.reason, *gap.tests]))
+    for note in notes:
+        case = _case(suite, "poolaudit.session", "The session is complete", 0.0)
+        _problem(case, "error", "INCOMPLETE", note)
+    _count(suite)
+    suite.set("time", "0.000")
+    return suite
+
+
+def _count(suite: ElementTree.Element) -> None:
+    for kind, plural in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(plural, str(len(suite.findall(f"testcase/{kind}"))))
+    suite.set("tests", str(len(suite.findall("testcase"))))
 
 
 def _suite(result: AuditResult) -> ElementTree.Element:
@@ -43,9 +67,7 @@ def _suite(result: AuditResult) -> ElementTree.Element:
             _problem(case, "error", "CRASHED", stage.reason or "")
         elif stage.outcome is not Outcome.PASSED:
             _problem(case, "skipped", str(stage.outcome), stage.reason or "")
-    for kind, plural in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
-        suite.set(plural, str(len(suite.findall(f"testcase/{kind}"))))
-    suite.set("tests", str(len(suite.findall("testcase"))))
+    _count(suite)
     suite.set("time", f"{result.provenance.duration_seconds:.3f}")
     suite.set("timestamp", legible(result.provenance.started))
     return suite

@@ -16,6 +16,7 @@ from poolaudit.report.sections import SECTIONS
 from poolaudit.report.sections import comparison as comparison_sections
 from poolaudit.report.sections.comparison import change_counts, comparison_in_words
 from poolaudit.results import AuditResult, Provenance
+from poolaudit.version import __version__
 
 _LEADING = 4
 _VERDICT_TEXT = {
@@ -115,6 +116,21 @@ class SessionEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionGap:
+    """What tests of a session asked for and did not get.
+
+    Attributes:
+        title: What was to be audited.
+        reason: Why there is no result.
+        tests: Node identifiers of the tests that asked.
+    """
+
+    title: str
+    reason: str
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SessionAudit:
     """One result on the overview of a session."""
 
@@ -133,22 +149,32 @@ class SessionPage:
 
     Attributes:
         lead: How many results of which verdict, as a sentence.
+        notes: Why the session may hold less than was asked for.
+        gaps: What was asked for and has no result.
         audits: The results, by title.
         version: poolaudit's version.
     """
 
     lead: str
+    notes: tuple[str, ...]
+    gaps: tuple[SessionGap, ...]
     audits: tuple[SessionAudit, ...]
     version: str
 
 
-def build_session_page(entries: Sequence[SessionEntry]) -> SessionPage:
+def build_session_page(
+    entries: Sequence[SessionEntry], gaps: Sequence[SessionGap] = (), notes: Sequence[str] = ()
+) -> SessionPage:
     """View data of the overview of a test session."""
     words = [_words(verdict) for verdict in Verdict] + [_NO_VERDICT]
     stamps = [_stamp_of(entry.result) for entry in entries]
-    told = ", ".join(f"{stamps.count(word)} {word}" for word in words if word in stamps)
+    told = [f"{stamps.count(word)} {word}" for word in words if word in stamps]
+    told += [f"{len(gaps)} NOT ASSESSED"] if gaps else []
+    nothing = "No audit was made." if notes else "No test asked for an audit."
     return SessionPage(
-        lead=f"{told}." if told else "No test asked for an audit.",
+        lead=f"{', '.join(told)}{'; the session is incomplete' if notes else ''}." if told else nothing,
+        notes=tuple(notes),
+        gaps=tuple(SessionGap(gap.title, gap.reason, _by_function(gap.tests)) for gap in gaps),
         audits=tuple(
             SessionAudit(
                 title=entry.result.title,
@@ -157,12 +183,23 @@ def build_session_page(entries: Sequence[SessionEntry]) -> SessionPage:
                 report=f"{entry.folder}/report.html",
                 reasons=entry.result.decision.reasons[:3],
                 counts=_counts(entry.result),
-                tests=entry.tests,
+                tests=_by_function(entry.tests),
             )
             for entry in entries
         ),
-        version=next((dict(e.result.provenance.versions).get("poolaudit", "") for e in entries), ""),
+        version=next((dict(e.result.provenance.versions).get("poolaudit", "") for e in entries), __version__),
     )
+
+
+def _by_function(tests: Sequence[str]) -> tuple[str, ...]:
+    """The tests' names; more than three items of one test function are told by their number."""
+    functions: dict[str, list[str]] = {}
+    for test in tests:
+        functions.setdefault(test.partition("[")[0], []).append(test)
+    told: list[str] = []
+    for function, items in functions.items():
+        told += items if len(items) <= 3 else [f"{function} ({len(items)} items)"]
+    return tuple(told)
 
 
 @dataclass(frozen=True, slots=True)

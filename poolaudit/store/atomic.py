@@ -54,7 +54,7 @@ def write_together(contents: Mapping[Path, bytes], cure: str = _OTHER_FOLDER) ->
                 os.unlink(ready)
 
 
-def make_output_folder(folder: Path) -> Path:
+def make_output_folder(folder: Path, option: str = "--out") -> Path:
     """Creates `folder` and proves that it can be written to, before any long work begins.
 
     Raises:
@@ -68,7 +68,7 @@ def make_output_folder(folder: Path) -> Path:
         raise InvalidInputError(
             f"The output folder {str(folder)!r} cannot be written to: {error.strerror}",
             "a folder that exists or can be created",
-            "Name another one with --out",
+            f"Name another one with {option}",
         ) from None
     return folder
 

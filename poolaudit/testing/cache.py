@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from poolaudit.errors import InvalidInputError
+from poolaudit.policy import Policy
 from poolaudit.results import AuditResult
 from poolaudit.store.atomic import write_atomically
 from poolaudit.store.results import encode_result, load_result
@@ -18,6 +19,9 @@ _OF_NO_INFLUENCE = ("trial_store", "stage_store", "cache", "command")
 class ResultCache:
     """Results in memory and, where a folder is given, on disk; a damaged entry is measured again.
 
+    A CI system hands such folders from one run to the next. An entry counts only where its own evidence, judged anew by
+    the policy asked for, gives what it says.
+
     Args:
         folder: Where results are kept across runs; None keeps them for this session only.
     """
@@ -26,14 +30,19 @@ class ResultCache:
         self._folder = folder
         self._known: dict[str, AuditResult] = {}
 
-    def get(self, key: str | None) -> AuditResult | None:
+    def get(self, key: str | None, policy: Policy | None = None) -> AuditResult | None:
         if key is None:
             return None
+        from poolaudit.audit import judge_again
+
         if key not in self._known and self._folder is not None and (self._folder / f"{key}.json").is_file():
             try:
-                self._known[key] = load_result(self._folder / f"{key}.json")
+                stored = load_result(self._folder / f"{key}.json")
+                if stored != judge_again(stored, policy or stored.policy):
+                    return None
             except InvalidInputError:
                 return None
+            self._known[key] = stored
         return self._known.get(key)
 
     def put(self, key: str | None, result: AuditResult) -> None:

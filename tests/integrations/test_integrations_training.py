@@ -94,8 +94,13 @@ def test_what_cannot_be_estimated_is_not_logged_as_a_number(trained_digits: Any)
 
 @pytest.mark.parametrize(
     ("test", "options"),
-    [("nowhere.npz", {}), ((np.zeros((4, 8, 8, 1)), np.arange(4)), {"budget": "endless"})],
-    ids=["data", "option"],
+    [
+        ("nowhere.npz", {}),
+        ((np.zeros((4, 8, 8, 1)), np.arange(4)), {"budget": "endless"}),
+        ((np.zeros((4, 8, 8, 1)), np.arange(4)), {"policy": "strict.toml"}),
+        ((np.zeros((4, 8, 8, 1)), np.arange(4) % 2), {"positive": "blue", "class_names": ("red", "green")}),
+    ],
+    ids=["data", "option", "policy", "class"],
 )
 def test_what_is_wrong_is_refused_before_the_training(test: Any, options: dict[str, Any], trained_digits: Any) -> None:
     started: list[int] = []
