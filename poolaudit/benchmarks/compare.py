@@ -6,20 +6,24 @@ from poolaudit.benchmarks.timing import over
 from poolaudit.evidence.benchmarks import BenchmarkEvidence, SpeedRatio
 from poolaudit.evidence.estimates import Estimate
 
+CONTROL = "control: a copy of memory"
+
 
 def ratios(new: BenchmarkEvidence, old: BenchmarkEvidence, *, same_machine: bool) -> tuple[SpeedRatio, ...]:
-    """New median over old one of everything that both runs measured, in the new run's order."""
-    before = _by_case(old)
-    found = []
-    for case, seconds in _by_case(new).items():
-        if case not in before:
-            continue
-        if not same_machine or (new.device, new.threads) != (old.device, old.threads):
-            ratio = Estimate.not_estimable("the earlier run is from another machine, device or number of threads")
-        else:
-            ratio = over(seconds, before[case])
-        found.append(SpeedRatio(case, ratio))
-    return tuple(found)
+    """New median over old one of everything that both runs measured, in the new run's order.
+
+    Where anything is compared, a copy of memory comes first: it runs no code of the model, so its ratio is what the
+    machine itself changed between the runs.
+    """
+    before, after = _by_case(old), _by_case(new)
+    both = [case for case in after if case in before]
+    if not same_machine or (new.device, new.threads) != (old.device, old.threads):
+        unlike = Estimate.not_estimable("the earlier run is from another machine, device or number of threads")
+        return tuple(SpeedRatio(case, unlike) for case in both)
+    found = [SpeedRatio(case, over(after[case], before[case])) for case in both]
+    # Bytes a second are the reciprocal of time, so the old run's are above.
+    control = SpeedRatio(CONTROL, over(old.bytes_per_second, new.bytes_per_second))
+    return (control, *found) if found else ()
 
 
 def _by_case(evidence: BenchmarkEvidence) -> dict[str, Estimate]:

@@ -113,5 +113,6 @@ def _told(result: AuditResult) -> str:
     if evidence.compared_with is not None:
         lines += ["", f"Against {evidence.compared_with} (below 1 is faster)"]
         lines += [f"  {entry.case}: {times(entry.ratio)}" for entry in evidence.ratios]
+        lines += ["  Intervals hold what varied within each run; a few percent between two runs may be the machine's."]
     lines += [f"not measured: {text}" for text in evidence.not_measured]
     return "\n".join(lines)

@@ -148,7 +148,8 @@ def test_two_machines_are_not_compared(result: AuditResult) -> None:
     evidence = result.evidence.benchmarks
     assert evidence is not None
     same = ratios(evidence, evidence, same_machine=True)
-    assert len(same) == 12
+    assert same[0].case == "control: a copy of memory"
+    assert len(same) == 1 + 12
     assert all(entry.ratio.value == 1.0 and entry.ratio.low <= 1 <= entry.ratio.high for entry in same)
     for old, is_same in ((evidence, False), (replace(evidence, threads=99), True)):
         for entry in ratios(evidence, old, same_machine=is_same):
@@ -208,7 +209,7 @@ def test_the_command_writes_compares_and_refuses(tmp_path: Path, capsys: pytest.
     assert code == 0
     assert "below 1 is faster" in text
     assert "halve, average, float32, 4x64x64x8, gradient: " in text
-    assert len(json.loads((tmp_path / "two" / "result.json").read_text())["evidence"]["benchmarks"]["ratios"]) == 8
+    assert len(json.loads((tmp_path / "two" / "result.json").read_text())["evidence"]["benchmarks"]["ratios"]) == 1 + 8
     code, text = run(str(tmp_path / "open.keras"), "--out", first)
     assert code == 2
     assert "give --input-shape" in text

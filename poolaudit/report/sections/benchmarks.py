@@ -59,8 +59,9 @@ def _speeds(evidence: BenchmarkEvidence) -> Table:
 def _ratios(evidence: BenchmarkEvidence) -> Table:
     return Table(
         f"Against {evidence.compared_with}",
-        "New time over old time: below 1 is faster. The interval holds whatever the intervals of both runs allow; "
-        "where it holds 1, the runs do not differ as far as they can tell.",
+        "New time over old time: below 1 is faster. The interval holds what the intervals of both runs allow, which "
+        "is what varied within each run. Between two runs a machine changes by more: what the control changed by, the "
+        "layers may have changed by for no reason of theirs. Repeat both runs before you call a few percent a change.",
         ("Case", "Ratio"),
         tuple((entry.case, times(entry.ratio)) for entry in evidence.ratios),
         "numbers",
