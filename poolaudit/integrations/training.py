@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from poolaudit.audit import AuditPlan, run_audit
+from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.integrations.numbers import numbers_of
 from poolaudit.report.files import render_all
 from poolaudit.report.markdown import render_markdown
@@ -48,6 +50,12 @@ class AuditCallback(keras.callbacks.Callback):  # type: ignore[misc]
             InvalidInputError: An option that an audit does not take.
         """
         super().__init__()
+        known = [field.name for field in fields(AuditPlan) if field.name not in ("model", "predictions", "command")]
+        for name in options:
+            if name not in known:
+                raise InvalidInputError(
+                    f"AuditCallback takes no option {name!r}", listed(known, 40), did_you_mean(name, known)
+                )
         self.result: AuditResult | None = None
         self.problem: str | None = None
         self._options = {"test": test, "budget": budget, "command": "AuditCallback(...)", **options}

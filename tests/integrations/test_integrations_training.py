@@ -110,6 +110,11 @@ def test_what_is_wrong_is_refused_before_the_training(test: Any, options: dict[s
     assert started == []
 
 
+def test_an_option_that_does_not_exist_is_refused_at_once() -> None:
+    with pytest.raises(InvalidInputError, match="Did you mean 'positive'"):
+        AuditCallback(test="test.npz", positiv="fraud")
+
+
 def test_an_audit_that_fails_costs_no_training(trained_digits: Any) -> None:
     wrong_shape = (np.zeros((40, 5, 5, 1), np.float32), np.arange(40) % 10)
     callback = AuditCallback(wrong_shape, stages=STAGES)
