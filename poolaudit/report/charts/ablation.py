@@ -18,6 +18,8 @@ METRIC_NAMES = {
     "log_loss": "Log loss",
 }
 _COLOURS = {"better": BLUE, "worse": RED, "equivalent": GREY, "undecided": ORANGE}
+# Narrower axes of rates would repeat their ticks; so many labels fit along one.
+_NARROWEST, _LABELS = 0.1, 20
 _MOST_ARMS = 30
 _ROW = 26
 
@@ -123,7 +125,7 @@ def seeds(ablation: AblationEvidence) -> Chart | None:
 
 def plane(ablation: AblationEvidence) -> Chart | None:
     """Where each arm stands in recall and precision at the shipped threshold, with an arrow from the baseline."""
-    spots = []
+    spots: list[dict[str, Any]] = []
     for name in dict.fromkeys(trial.arm for trial in ablation.trials):
         learned = [dict(t.metrics) for t in ablation.trials if t.arm == name and t.state == "learned"]
         points = [(m["recall"], m["precision"]) for m in learned if m.get("recall") is not None and m.get("precision")]
@@ -139,30 +141,59 @@ def plane(ablation: AblationEvidence) -> Chart | None:
     arrows = [
         {**s, "from_recall": start["recall"], "from_precision": start["precision"]} for s in spots if s is not start
     ]
-    x = alt.X("recall:Q", title="Recall", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%"))
-    y = alt.Y("precision:Q", title="Precision", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%"))
+    spans = {what: _at_least([float(spot[what]) for spot in spots], _NARROWEST) for what in ("recall", "precision")}
+    scales = {what: alt.Scale(domain=span) for what, span in spans.items()}
+    x = alt.X("recall:Q", title="Recall", scale=scales["recall"], axis=alt.Axis(format=".0%"))
+    y = alt.Y("precision:Q", title="Precision", scale=scales["precision"], axis=alt.Axis(format=".0%"))
     lines = (
         alt.Chart(alt.InlineData(values=arrows))
         .mark_rule(color=MUTED)
         .encode(
-            x=alt.X("from_recall:Q", title="Recall"),
-            y=alt.Y("from_precision:Q", title="Precision"),
+            x=alt.X("from_recall:Q", title="Recall", scale=scales["recall"]),
+            y=alt.Y("from_precision:Q", title="Precision", scale=scales["precision"]),
             x2="recall:Q",
             y2="precision:Q",
         )
     )
     ends = alt.Chart(alt.InlineData(values=spots)).encode(x=x, y=y)
     marks = ends.mark_point(filled=True, size=60, color=BLUE, opacity=1)
-    words = ends.mark_text(align="left", dx=8, dy=-6, color=INK, fontSize=10).encode(text="arm:N")
+    middle = sum(spans["recall"]) / 2
+    words = []
+    # Labels run towards the middle, above the line on the left and below it on the right, and so past each other.
+    for on_the_right, align, dx, dy in ((False, "left", 8, -7), (True, "right", -8, 9)):
+        named = [label for label in _labels(spots, spans) if (label["recall"] > middle) == on_the_right]
+        chart = alt.Chart(alt.InlineData(values=named)).encode(x=x, y=y, text="arm:N")
+        words.append(chart.mark_text(align=align, dx=dx, dy=dy, color=INK, fontSize=10))
     return Chart(
         "ablation-plane",
         "Recall against precision",
         "Means over the seeds that learned, at the shipped threshold; lines lead from the baseline to its variants.",
         "; ".join(f"{s['arm']}: recall {s['recall']:.0%}, precision {s['precision']:.0%}" for s in spots[:8]),
-        render_svg(alt.layer(lines, marks, words).properties(width=340, height=280)),
+        render_svg(alt.layer(lines, marks, *words).properties(width=340, height=280)),
         ("Arm", "Recall", "Precision"),
         tuple((str(s["arm"]), f"{s['recall']:.3f}", f"{s['precision']:.3f}") for s in spots),
     )
+
+
+def _at_least(values: list[float], width: float) -> list[float]:
+    """The range of rates, widened within [0, 1] where it is so narrow that its ticks would all read alike."""
+    low, high = min(values), max(values)
+    missing = max(0.0, width - (high - low)) / 2
+    low, high = low - missing, high + missing
+    return [max(0.0, low - max(0.0, high - 1.0)), min(1.0, high + max(0.0, -low))]
+
+
+def _labels(spots: list[dict[str, Any]], spans: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """One label for arms so close to each other that theirs would lie on top of each other."""
+    near: dict[tuple[int, ...], list[dict[str, Any]]] = {}
+    for spot in spots:
+        place = tuple(round(_LABELS * (spot[w] - low) / (high - low)) for w, (low, high) in spans.items())
+        near.setdefault(place, []).append(spot)
+    labels = []
+    for first, *others in near.values():
+        more = f" and {len(others)} more" if len(others) > 1 else f", {others[0]['arm']}" if others else ""
+        labels.append({**first, "arm": f"{first['arm']}{more}"})
+    return labels
 
 
 def dose(ablation: AblationEvidence) -> Chart | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
+from poolaudit.evidence.estimates import Estimate
 from poolaudit.report.blocks import Note, Section, Table, draw_all, estimate_cell
 from poolaudit.report.charts import ablation as charts
 from poolaudit.results import AuditResult
@@ -61,35 +62,46 @@ def _variants(ablation: AblationEvidence) -> Table:
     columns += ["Decision", "Recall at matched precision", "Average precision", "Recall as shipped"]
     columns += ["Precision", "Seeds learned", "Total downsampling", "Parameters", "FLOPs", "Latency"]
     own = _own_values(ablation)
-    rows = [_row(arm, trained, own) for arm in (ablation.baseline, *ablation.arms) if not arm.unavailable]
-    return Table(
-        "Variants",
+    arms = [arm for arm in (ablation.baseline, *ablation.arms) if not arm.unavailable]
+    missing = dict.fromkeys(
+        estimate.reason for arm in arms for estimate in _effects(arm, trained).values() if estimate.value is None
+    )
+    note = (
         "The baseline's row holds its own means over the seeds that learned, all others their changes against it with "
         "95 % intervals; the decision is corrected for all comparisons."
         if trained
-        else "Changes against the model as shipped, with its own weights.",
-        tuple(columns),
-        tuple(rows),
+        else "Changes against the model as shipped, with its own weights."
     )
+    note += "".join(f" –: {reason}." for reason in missing if reason)
+    return Table("Variants", note, tuple(columns), tuple(_row(arm, trained, own) for arm in arms), "numbers sentences")
+
+
+def _effects(arm: ArmEvidence, trained: bool) -> dict[str, Estimate]:
+    return {e.metric: e.estimate for e in (arm.effects if trained else arm.recalibrated or arm.swap)}
 
 
 def _own_values(ablation: AblationEvidence) -> dict[str, str]:
-    """The baseline's metrics; as shipped where nothing was trained."""
+    """The baseline's metrics; as shipped where nothing was to be trained."""
     trials = [dict(t.metrics) for t in ablation.trials if t.arm == "baseline" and t.state == "learned"]
+    if ablation.depth != "retrained":
+        trials = [dict(ablation.shipped)]
     values = {}
     for metric in ("recall_at_matched_precision", "average_precision", "recall", "precision"):
-        known = [value for trial in trials or [dict(ablation.shipped)] if (value := trial.get(metric)) is not None]
-        values[metric] = f"{statistics.fmean(known):.3f}" if known else ""
+        known = [value for trial in trials if (value := trial.get(metric)) is not None]
+        values[metric] = f"{statistics.fmean(known):.3f}" if known else "–"
     return values
 
 
 def _row(arm: ArmEvidence, trained: bool, own: dict[str, str]) -> tuple[str, ...]:
-    effects = {e.metric: e for e in (arm.effects if trained else arm.recalibrated or arm.swap)}
+    effects = _effects(arm, trained)
 
     def cell(metric: str) -> str:
         if arm.name == "baseline":
             return own[metric]
-        return estimate_cell(effects[metric].estimate, as_percent=False) if metric in effects else "not measured"
+        if metric not in effects:
+            return "not measured"
+        estimate = effects[metric]
+        return "–" if estimate.value is None else estimate_cell(estimate, as_percent=False)
 
     comparison = arm.comparison
     decision = "" if comparison is None else comparison.decision
