@@ -54,7 +54,7 @@ def _inspect(
 ) -> int:
     from poolaudit.audit import judge_part
     from poolaudit.audit.provenance import model_provenance
-    from poolaudit.report.charts.renderer import renderer_process
+    from poolaudit.report.charts.renderer import start_renderer
     from poolaudit.store.atomic import make_output_folder
 
     if feature_size is not None and not 0 < feature_size < 1e9:
@@ -67,22 +67,22 @@ def _inspect(
     from poolaudit.subject.models import load_model
 
     loaded = load_model(model, trust_model_code=trust_model_code)
-    with renderer_process():
-        clock = time.perf_counter()
-        geometry = measure_geometry(
-            loaded, shapes=shapes, feature_size=feature_size, confidence=chosen.confidence, seed=seed
-        )
-        result = judge_part(
-            "geometry",
-            Evidence(geometry=geometry),
-            title=title or loaded.name,
-            policy=chosen,
-            seed=seed,
-            command=running.command_line(),
-            duration_seconds=time.perf_counter() - clock,
-            model=model_provenance(loaded),
-        )
-        return running.finish(result, out, as_json=as_json, quiet=quiet, told=lambda judged: _told(geometry, judged))
+    start_renderer()
+    clock = time.perf_counter()
+    geometry = measure_geometry(
+        loaded, shapes=shapes, feature_size=feature_size, confidence=chosen.confidence, seed=seed
+    )
+    result = judge_part(
+        "geometry",
+        Evidence(geometry=geometry),
+        title=title or loaded.name,
+        policy=chosen,
+        seed=seed,
+        command=running.command_line(),
+        duration_seconds=time.perf_counter() - clock,
+        model=model_provenance(loaded),
+    )
+    return running.finish(result, out, as_json=as_json, quiet=quiet, told=lambda judged: _told(geometry, judged))
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -92,6 +92,9 @@ def _run(arguments: list[str]) -> int:
     except PoolauditError as error:
         say(f"poolaudit: {error}", err=True)
         return EXIT_BAD_INPUT
+    except MemoryError:
+        say("poolaudit: memory ran out. Allowed: fewer items at once, or more memory for this process.", err=True)
+        return EXIT_BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         say("poolaudit: interrupted", err=True)
         return EXIT_INTERRUPTED

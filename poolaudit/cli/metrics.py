@@ -37,7 +37,7 @@ def _metrics(
     quiet: running.Quiet = False,
 ) -> int:
     from poolaudit.audit import AuditPlan
-    from poolaudit.report.charts.renderer import renderer_process
+    from poolaudit.report.charts.renderer import start_renderer
     from poolaudit.store.atomic import make_output_folder
 
     plan = AuditPlan(
@@ -50,5 +50,5 @@ def _metrics(
         command=running.command_line(),
     )
     make_output_folder(out)
-    with renderer_process():
-        return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet, baseline=baseline)
+    start_renderer()
+    return running.finish(running.run(plan, quiet=quiet), out, as_json=as_json, quiet=quiet, baseline=baseline)

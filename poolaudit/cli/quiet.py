@@ -6,6 +6,8 @@ import os
 import sys
 import tempfile
 
+from poolaudit.errors import PoolauditError
+
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without its start-up lines; where the import fails, they are shown with the error.
@@ -14,6 +16,7 @@ def import_tensorflow() -> None:
     can silence them.
 
     Raises:
+        PoolauditError: TensorFlow is not installed, is broken, or finds too little memory.
         InvalidInputError: Keras is told to run on another backend.
     """
     if "tensorflow" in sys.modules:
@@ -28,6 +31,11 @@ def import_tensorflow() -> None:
         os.dup2(swallowed.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
+        except (ImportError, MemoryError) as error:
+            raise PoolauditError(
+                f"TensorFlow cannot be imported ({str(error).strip() or type(error).__name__}). Allowed: an installed "
+                "TensorFlow and the memory for it, about 2 GB of addresses."
+            ) from None
         except BaseException:
             os.dup2(kept, 2)
             swallowed.seek(0)

@@ -66,3 +66,33 @@ def test_a_clock_that_jumped_back_does_not_matter(audited: Path) -> None:
         os.utime(path, (2**33, 2**33))
     assert subprocess.run(COMMAND, cwd=audited, check=False, timeout=120).returncode in (0, 1)
     assert load_result(audited / "out").findings
+
+
+@pytest.mark.parametrize("limit", [1_500_000_000, 2_500_000_000])
+def test_little_memory_costs_pictures_and_no_number(audited: Path, limit: int) -> None:
+    """The chart renderer takes more addresses than the rest together and ends its process where there are none."""
+    plain = load_result(audited / "out")
+    command = [*COMMAND[:-2], "little", "--quiet"]
+    done = subprocess.run(
+        command, cwd=audited, capture_output=True, text=True, timeout=120, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    found = load_result(audited / "little")
+    assert (found.evidence, found.findings, found.verdict) == (plain.evidence, plain.findings, plain.verdict)
+    page = (audited / "little" / "report.html").read_text(encoding="utf-8")
+    assert "could not be drawn (RendererEnded" in page
+    assert "too little memory" in page
+    assert "A part of this report is missing" in page
+
+
+def test_too_little_memory_for_tensorflow_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "m.keras").write_bytes(b"not read before TensorFlow is there")
+    done = subprocess.run(
+        [sys.executable, "-m", "poolaudit", "inspect", "m.keras"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1_000_000_000, 1_000_000_000)),
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "TensorFlow cannot be imported" in done.stderr
