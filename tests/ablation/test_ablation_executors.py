@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from small_grid import children, filled, parent, run, specs
 
+from poolaudit.ablation.executors.executor import EpochDone
 from poolaudit.ablation.executors.local import LocalExecutor
 from poolaudit.store.trials import TrialStore
 
@@ -39,6 +40,28 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.Monk
     with LocalExecutor(store, workers=1) as executor:
         done = run(executor, specs(data, "dying_once", seeds=1)[:1])
         assert [event.trial.facts["outcome"] for event in done.values()] == ["finished"]
+
+
+def test_a_worker_that_hangs_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> None:
+    store, data = filled(tmp_path / "store")
+    wanted = specs(data, seeds=1, epochs=12)[:1]
+    stopped: list[int] = []
+
+    def stop_once(event: object) -> None:
+        if isinstance(event, EpochDone) and event.done == 3 and not stopped:
+            stopped.extend(executor.process_ids)
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    with LocalExecutor(store, workers=1, patience_seconds=2.0) as executor:
+        executor.run(wanted, stop_once)
+        assert executor.process_ids != tuple(stopped)
+    found = store.read(wanted[0].key)
+    assert found is not None
+    assert found.facts["outcome"] == "finished"
+    with LocalExecutor(TrialStore(tmp_path / "again"), workers=1) as executor:
+        filled(tmp_path / "again")
+        (undisturbed,) = run(executor, wanted).values()
+    assert np.array_equal(found.arrays["test"], undisturbed.trial.arrays["test"])
 
 
 def test_a_trial_that_kills_its_workers_fails_and_says_how(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from poolaudit.errors import PoolauditError
 from poolaudit.store.trials import NoSpaceError, TrialStore
 
 MOST_DEATHS = 3
+# A worker hangs where it says nothing for so many times the longest epoch so far: removing pooling can make an epoch
+# dozens of times longer, hardly more. Before any epoch has ended, nothing tells a long one from a hanging one.
+_EPOCHS_OF_SILENCE = 50
 _LAST_WORDS = 2_000
 
 
@@ -42,6 +46,8 @@ class _Worker:
     spec: TrialSpec | None = None
     is_ready: bool = False
     unread: bytes = b""
+    heard: float = field(default_factory=time.monotonic)
+    is_silent: bool = False
 
 
 @dataclass(slots=True)
@@ -53,11 +59,15 @@ class LocalExecutor:
         workers: Processes; by default one a core.
         memory_bytes: A worker that has been larger than this is replaced after its trial; by default its share of three
             quarters of the machine's memory.
+        patience_seconds: A worker that says nothing for this long, and for 50 times the longest epoch so far, hangs: it
+            is ended, and its trial goes on from its last epoch in another.
     """
 
     store: TrialStore
     workers: int = field(default_factory=lambda: default_workers())
     memory_bytes: int | None = None
+    patience_seconds: float = 1800.0
+    _longest_epoch: float | None = None
     _pool: list[_Worker] = field(default_factory=list)
     _deaths: dict[str, int] = field(default_factory=dict)
     _stillborn: int = 0
@@ -94,6 +104,7 @@ class LocalExecutor:
             self._staff(waiting)
             for key, _ in self._selector.select(timeout=1.0):
                 self._hear(key.data, waiting, on_event)
+            self._end_hanging()
 
     def _staff(self, waiting: deque[TrialSpec]) -> None:
         busy = sum(worker.spec is not None for worker in self._pool)
@@ -101,7 +112,7 @@ class LocalExecutor:
             self._pool.append(self._start())
         for worker in list(self._pool):
             if waiting and worker.spec is None and worker.is_ready:
-                worker.spec = waiting.popleft()
+                worker.spec, worker.heard = waiting.popleft(), time.monotonic()
                 try:
                     worker.commands.write(json.dumps(worker.spec.to_plain()) + "\n")
                     worker.commands.flush()
@@ -140,12 +151,26 @@ class LocalExecutor:
 
     def _hear(self, worker: _Worker, waiting: deque[TrialSpec], on_event: OnEvent) -> None:
         heard = os.read(worker.answers, 65_536)
+        since, worker.heard = worker.heard, time.monotonic()
         if not heard:
             self._bury(worker, waiting, on_event)
             return
         *lines, worker.unread = (worker.unread + heard).split(b"\n")
         for line in lines:
-            self._act(worker, json.loads(line), on_event)
+            event = json.loads(line)
+            if event["event"] == "epoch":
+                self._longest_epoch = max(self._longest_epoch or 0.0, worker.heard - since)
+            self._act(worker, event, on_event)
+
+    def _end_hanging(self) -> None:
+        """Ends workers that have a trial and say nothing any more; their end is heard as that of any other."""
+        if self._longest_epoch is None:
+            return
+        limit = max(self.patience_seconds, _EPOCHS_OF_SILENCE * self._longest_epoch)
+        for worker in self._pool:
+            if worker.spec is not None and time.monotonic() - worker.heard > limit:
+                worker.is_silent = True
+                worker.process.kill()
 
     def _act(self, worker: _Worker, event: dict[str, Any], on_event: OnEvent) -> None:
         spec = worker.spec
@@ -230,6 +255,8 @@ def machine_memory() -> int:
 
 
 def _how(worker: _Worker) -> str:
+    if worker.is_silent:
+        return "it hung and was ended"
     code = worker.process.returncode
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
