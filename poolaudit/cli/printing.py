@@ -6,6 +6,8 @@ import unicodedata
 
 import typer
 
+from poolaudit.evidence.wording import joined
+
 # Controls, direction marks and other formats, lone surrogates, line separators, unassigned and private characters.
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
 # Persian, Indic scripts and emoji are written with these.
@@ -19,6 +21,7 @@ def say(text: str, *, err: bool = False, newline: bool = True) -> None:
 
 def printable(text: str) -> str:
     """The text with everything that a terminal would obey or hide written as an escape; line breaks stay."""
+    text = joined(text)
     return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
 
 

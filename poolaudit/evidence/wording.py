@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 
 from poolaudit.evidence.estimates import Estimate
+
+# Not behind another backslash: that is how `repr` writes a backslash of the text itself.
+_ESCAPED_JOINER = re.compile(r"(?<!\\)\\u200([cd])")
 
 
 def percent(value: float | None) -> str:
@@ -67,3 +71,8 @@ def times(ratio: Estimate) -> str:
     if ratio.low is None or ratio.high is None:
         return f"{ratio.value:.2f} (no interval: {ratio.reason})"
     return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def joined(text: str) -> str:
+    """The text with the joiners that `repr` wrote as escapes as characters again."""
+    return _ESCAPED_JOINER.sub(lambda match: "\u200c" if match[1] == "c" else "\u200d", text)

@@ -262,6 +262,17 @@ def test_ordinary_writing_is_printed_as_it_is(text: str) -> None:
     assert printable(text) == text
 
 
+def test_names_with_joiners_are_shown_as_they_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, literal = "می‌خواهم", "a\\u200cb"
+    rows = "".join(f"{name},{name}\n{name},{literal}\n{literal},{literal}\n" for _ in range(30))
+    (tmp_path / "p.csv").write_text(f"label,predicted\n{rows}", encoding="utf-8")
+    _, out, _ = run(capsys, "metrics", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out"))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for text in (out, page, (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")):
+        assert name in text
+        assert name.encode("unicode_escape").decode() not in text
+
+
 @pytest.mark.parametrize(
     ("header", "words"),
     [('label,"p_a\nb",p_c', "goes on in the next line"), ('label,predicted,"x\r\ny"', "goes on in the next line")],

@@ -8,6 +8,7 @@ from typing import Any
 
 import markupsafe
 
+from poolaudit.evidence.wording import joined
 from poolaudit.report.charts.renderer import to_svg
 
 INK, MUTED, GRID = "#1b2733", "#5b6b7b", "#dfe5ea"
@@ -85,8 +86,12 @@ def render_svg(chart: Any) -> markupsafe.Markup:
 
 
 def legible(text: str) -> str:
-    """The text with every character that XML 1.0 forbids as U+FFFD: one of them aborts the renderer's process."""
-    return _FORBIDDEN.sub("\ufffd", text)
+    """The text as it can be shown.
+
+    Every character that XML 1.0 forbids is U+FFFD: one of them aborts the renderer's process. Joiners, which Python
+    quotes as escapes, are themselves again: Persian, Indic scripts and emoji are written with them.
+    """
+    return joined(_FORBIDDEN.sub("\ufffd", text))
 
 
 def _legible(part: Any) -> Any:
