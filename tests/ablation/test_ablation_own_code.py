@@ -288,6 +288,21 @@ def test_what_an_own_loss_is_given_is_told(tmp_path: Path) -> None:
     assert "own_loss, labels as one column of class indices" in found.training.statement
 
 
+@pytest.mark.parametrize("name", ["m.h5", "m.keras"])
+def test_a_loss_that_is_a_function_of_keras_is_found_again(name: str, tmp_path: Path) -> None:
+    model = ablation_recipes.build(dropout=0.0)
+    # Read from an .h5 file, a loss that was named is a function as well.
+    loss = "binary_crossentropy" if name == "m.h5" else keras.losses.binary_crossentropy
+    model.compile(keras.optimizers.Adam(1e-2), loss, metrics=[keras.metrics.binary_accuracy])
+    model.fit(*TRAIN, epochs=1, verbose=0)
+    model.save(tmp_path / name)
+    loaded = load_model(tmp_path / name)
+    assert loaded.keras_model.loss is not None
+    source = model_source(subject_of(loaded), TrialStore(tmp_path))
+    spec = make_spec("average@stem", 0, source, TrainingPlan(1, 32), {"test": "t", "classes": "2"})
+    assert run_trial(spec, Materials((TRAIN[0], TRAIN[1]), TEST[0], None, 2)).facts["outcome"] == "finished"
+
+
 def test_a_file_whose_loss_is_unknown_trains_with_no_other_loss(tmp_path: Path) -> None:
     model = own_model()
     source = model_source(subject_of(load_model(model)), TrialStore(tmp_path))
