@@ -9,11 +9,12 @@ from typing import Any
 import keras
 
 from poolaudit.ablation import layers
-from poolaudit.ablation.refusals import RefusedAction
+from poolaudit.ablation.refusals import IdlePooling, RefusedAction
 from poolaudit.ablation.variants import variant
 from poolaudit.evidence.geometry import PoolingSite
 
 _PLAIN = ("max", "average")
+_IDLE = "its window and stride are 1: it does nothing"
 
 
 @variant("max", places="windowed")
@@ -90,6 +91,8 @@ def _weaker(site: PoolingSite) -> Any:
     window, strides = _plain(site)
     if max(strides) > 1:
         return _with_strides(site, window, tuple(max(1, stride // 2) for stride in strides))
+    if max(window) == 1:
+        raise IdlePooling(_IDLE)
     smaller = tuple(max(1, size - 2) for size in window)
     if max(smaller) == 1:
         raise RefusedAction("its stride is 1 and a smaller window would be a single cell, the same as removed")
@@ -112,7 +115,7 @@ def _stronger(site: PoolingSite) -> Any:
     if max(strides) > 1:
         return _strengthened(site, 2)
     if max(window) == 1:
-        raise RefusedAction("its window and stride are 1: it does nothing")
+        raise IdlePooling(_IDLE)
     if _covers_everything(site, window):
         raise RefusedAction("each of its windows covers the whole input already")
     return _pooling(_plain_name(site), site, pool_size=tuple(size + 2 if size > 1 else size for size in window))
@@ -128,7 +131,7 @@ def _removed(site: PoolingSite) -> Any:
             return keras.layers.Identity()
         raise RefusedAction("removing a global pooling leaves a Flatten: that variant is called flatten")
     if site.window is not None and max(site.window) == 1 and max(site.strides or (1,)) == 1:
-        raise RefusedAction("its window and stride are 1: it does nothing")
+        raise IdlePooling(_IDLE)
     return keras.layers.Identity()
 
 
@@ -266,6 +269,8 @@ def _plain_name(site: PoolingSite) -> str:
 def _pooling(name: str, site: PoolingSite, **changed: Any) -> Any:
     arguments = {**_arguments(site), **changed}
     if max(arguments["pool_size"]) == 1 and not changed:
+        if max(arguments["strides"]) == 1:
+            raise IdlePooling(_IDLE)
         raise RefusedAction("its window is a single cell, where maximum and average are the same")
     return getattr(keras.layers, f"{name}Pooling{site.rank}D")(**arguments)
 
@@ -348,7 +353,7 @@ def _require_cells(site: PoolingSite) -> None:
     """A custom layer may do more to a single cell than pool it."""
     space = _space(site.input_shape, site)
     if site.kind != "custom" and space is not None and max(space) == 1:
-        raise RefusedAction("its input is a single cell, where every way of pooling gives the same")
+        raise IdlePooling("its input is a single cell, where every way of pooling gives the same")
 
 
 def _require_stride(site: PoolingSite, otherwise: str) -> None:
@@ -359,7 +364,10 @@ def _require_stride(site: PoolingSite, otherwise: str) -> None:
 
 def _require_window(site: PoolingSite) -> None:
     _require_cells(site)
-    if max(_arguments(site)["pool_size"]) == 1:
+    arguments = _arguments(site)
+    if max(arguments["pool_size"]) == 1:
+        if max(arguments["strides"]) == 1:
+            raise IdlePooling(_IDLE)
         raise RefusedAction("its window is a single cell, where every mean is the same")
 
 

@@ -59,7 +59,7 @@ def choose_arms(
     found: list[Variant] = []
     for candidate in _candidates(model, wanted, shape, located):
         if isinstance(candidate, NotApplicable):
-            listed.append(ArmEvidence(candidate.name, unavailable=candidate.reason))
+            listed.append(ArmEvidence(candidate.name, unavailable=candidate.reason, unchanged=candidate.pools_nothing))
             continue
         arm, control = _arm(model, candidate, shape, located, with_controls, inputs)
         listed.append(arm)
@@ -88,13 +88,16 @@ def _candidates(
             raise InvalidInputError(f"The variant {twice[0]!r} is named twice", "each variant once")
         found: list[Variant | NotApplicable] = [*parsed]
         return found
-    offered = [v for v in applicable_variants(model, input_shape=shape) if isinstance(v, Variant)]
+    known = applicable_variants(model, input_shape=shape)
+    offered = [v for v in known if isinstance(v, Variant)]
+    # One line a site says that its pooling does nothing; global pooling of one cell still drops its axes.
+    idle = [v for v in known if isinstance(v, NotApplicable) and v.pools_nothing and v.name.startswith("weaker@")]
     chosen = [v for action in CHOSEN_ACTIONS for v in offered if v.action == action]
     # All sites at once tell most where there are many; one site at a time where there are few.
     several = [v for v in chosen if v.sites == (ALL,)]
     single = [v for v in chosen if v.sites != (ALL,)]
     ordered = [*single, *several] if len(single) <= MOST_CHOSEN - 2 else [*several, *single]
-    return [*ordered[:MOST_CHOSEN]]
+    return [*ordered[:MOST_CHOSEN], *idle]
 
 
 def _arm(

@@ -6,11 +6,15 @@ import functools
 import importlib
 import json
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from poolaudit.ablation.recipe import DEFAULT_RATE, Recipe
 from poolaudit.ablation.trial import BASELINE, RETRAINED, ModelSource, TrialSpec
 from poolaudit.errors import InvalidInputError, did_you_mean
+from poolaudit.subject.compiled_loss import loss_of
 
 if TYPE_CHECKING:
     from poolaudit.ablation.training import Materials
@@ -46,7 +50,10 @@ def build_trial_model(spec: TrialSpec, materials: Materials) -> Any:
         from poolaudit.ablation.surgery import build_variant
         from poolaudit.ablation.variants import parse_variant
 
-        model = build_variant(fresh, parse_variant(spec.variant), control=spec.control).model
+        if spec.model.file is None and not all(layer.built for layer in fresh._flatten_layers()):
+            fresh(np.asarray(materials.test[:1]), training=False)  # a model by code has no shapes before its first call
+        wanted = parse_variant(spec.variant)
+        model = build_variant(fresh, wanted, control=spec.control, input_shape=shape).model
     compile_like(original, model)
     keras.utils.set_random_seed(spec.seed)
     return model
@@ -99,7 +106,39 @@ def _checked(recipe: Recipe, reference: str) -> Recipe:
             "numbers, texts, lists and mappings of them",
             "Build callbacks and the like in a train function of the recipe",
         ) from error
+    _check_fit(recipe, reference)
     return recipe
+
+
+def _check_fit(recipe: Recipe, reference: str) -> None:
+    """Refuses what training ignores or stumbles over: it gives `model.fit` data, epochs and batches itself."""
+    if recipe.fit and recipe.train is not None:
+        raise InvalidInputError(
+            f"{reference} has both fit and a train function, which is called without them",
+            "one of the two",
+            "Use the arguments inside the train function",
+        )
+    for name in recipe.fit:
+        if name in ("epochs", "batch_size"):
+            raise InvalidInputError(
+                f"{reference}: fit holds {name!r}", f"Recipe(..., {name}={recipe.fit[name]!r})", "Move it out of fit"
+            )
+        if name != "class_weight":
+            raise InvalidInputError(
+                f"{reference}: fit holds {name!r}",
+                "'class_weight'",
+                did_you_mean(name, ("class_weight",)) or "Call model.fit with it in a train function of the recipe",
+            )
+    weights = recipe.fit.get("class_weight")
+    if weights is not None and not (
+        isinstance(weights, Mapping)
+        and all(str(label).isdecimal() for label in weights)
+        and all(isinstance(weight, int | float) and weight >= 0 for weight in weights.values())
+    ):
+        raise InvalidInputError(
+            f"{reference}: class_weight is {weights!r}",
+            "a mapping from class index (0, 1 ...) to a weight of 0 or more",
+        )
 
 
 def extend_search_path(folders: tuple[str, ...]) -> None:
@@ -195,7 +234,7 @@ def compile_like(original: Any, model: Any) -> None:
     optimizer = original.optimizer
     model.compile(
         optimizer=type(optimizer).from_config(optimizer.get_config()),
-        loss=original.loss,
+        loss=loss_of(original),
         jit_compile=getattr(original, "jit_compile", "auto"),
     )
 

@@ -19,11 +19,13 @@ class Recipe:
 
     Attributes:
         build: Takes nothing, returns a compiled `keras.Model` with fresh weights.
-        train: Takes model, inputs, labels (class indices) and seed, trains in place and may return a history (metric
-            to list of numbers). None trains with `model.fit`, epoch by epoch, which can be resumed in the middle.
+        train: Takes model, inputs, labels (class indices) and seed, trains in place and may return a history (what
+            `model.fit` returns, or a mapping from metric to list of numbers). None trains with `model.fit`, epoch by
+            epoch, which can be resumed in the middle.
         epochs: For `model.fit`.
         batch_size: Likewise.
-        fit: Further keyword arguments of `model.fit`, such as class_weight; plain data.
+        fit: Further arguments of `model.fit`: {"class_weight": {0: 1.0, 1: 5.0}}, by class index. Anything else takes
+            a `train` function.
         version: Change it where the code changed in a way its text does not show, so that old trials do not count.
     """
 

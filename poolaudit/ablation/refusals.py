@@ -31,3 +31,7 @@ class VariantUnchanged(VariantError):
 
 class RefusedAction(Exception):
     """Raised by an action that makes no sense at a pooling site; the text is the reason."""
+
+
+class IdlePooling(RefusedAction):
+    """The pooling at the site does nothing, so whatever pools in its stead is the baseline again."""

@@ -10,7 +10,7 @@ from poolaudit.ablation.arms import Arms, choose_arms
 from poolaudit.ablation.evidence import Findings, assemble
 from poolaudit.ablation.measures import measure_trial
 from poolaudit.ablation.preparation import Prepared, Tell, matched_precision, prepare, probabilities_of, question_of
-from poolaudit.ablation.settings import RECALIBRATED, RETRAINED, SWAP, AblationSettings
+from poolaudit.ablation.settings import RECALIBRATED, RETRAINED, AblationSettings
 from poolaudit.ablation.subject import AblationSubject
 from poolaudit.ablation.trial_runs import run_trials
 from poolaudit.errors import InvalidInputError
@@ -72,9 +72,9 @@ def ablate(
             inputs=None if subject.is_trained else run.test.inputs[:_PROOF_ITEMS],
         )
     found = Findings(arms=arms, targets=tuple(test.class_names[t] for t in run.targets), positive=run.positive)
-    if settings.depth == SWAP and not subject.is_trained:
+    if settings.depth != RETRAINED and not subject.is_trained:
         raise InvalidInputError(
-            "A swap was asked for, and the recipe's model is not trained",
+            f"Depth {settings.depth!r} was asked for, and the recipe's model is not trained",
             "a model file with trained weights, or depth 'retrained'",
         )
     if subject.is_trained:

@@ -6,8 +6,11 @@ import contextlib
 import hashlib
 import json
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from poolaudit.ablation.trial import ModelSource, TrainingPlan, module_text, sea
 from poolaudit.ablation.variants import ACTIONS
 from poolaudit.errors import InvalidInputError
 from poolaudit.store.trials import TrialStore, canonical_json
+from poolaudit.subject.compiled_loss import loss_of
 from poolaudit.subject.heads import Head
 from poolaudit.subject.models import LoadedModel
 
@@ -98,7 +102,7 @@ def model_source(subject: AblationSubject, store: TrialStore, actions: Iterable[
     described = _described(subject.model) + _kept_weights(subject.model) + code
     fingerprint = sha256_of(described)
     path = store.folder / "models" / f"{sha256_of(described + _weights(subject.model))}.keras"
-    if not path.exists():
+    if not _is_whole(path):
         ready = path.with_name(f".{path.name}")
         try:
             ready.unlink(missing_ok=True)
@@ -119,6 +123,15 @@ def model_source(subject: AblationSubject, store: TrialStore, actions: Iterable[
         trust_model_code=subject.trust_model_code,
         fingerprint=fingerprint,
     )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the model file is there and undamaged, by the checksums it holds."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def training_plan(subject: AblationSubject, settings: AblationSettings, head: Head) -> tuple[TrainingPlan, str]:
@@ -157,7 +170,7 @@ def _optimizer(model: Any) -> str:
 
 
 def _loss(model: Any) -> str:
-    loss = model.loss
+    loss = loss_of(model)
     return loss if isinstance(loss, str) else str(getattr(loss, "name", None) or getattr(loss, "__name__", "own loss"))
 
 
@@ -165,7 +178,7 @@ def _labels_for_own_loss(model: Any, head: Head) -> str:
     """What a loss of the user's own is given: it may have been written for labels of another form."""
     from poolaudit.ablation.training import targets_for
 
-    loss = model.loss
+    loss = loss_of(model)
     if isinstance(loss, str) or getattr(loss, "__module__", type(loss).__module__).startswith("keras."):
         return ""
     columns = 1 if head.kind in ("sigmoid", "single_logit") else head.classes
@@ -194,6 +207,10 @@ def _described(model: Any) -> str:
 def _configured(thing: Any) -> Any:
     if thing is None or isinstance(thing, str):
         return thing
+    if isinstance(thing, Mapping):
+        return {name: _configured(part) for name, part in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_configured(part) for part in thing]
     config = thing.get_config() if hasattr(thing, "get_config") else None
     return [getattr(thing, "__name__", type(thing).__name__), config]
 

@@ -15,7 +15,7 @@ from poolaudit.ablation.locate import LocatedSite, Shape, locate
 from poolaudit.ablation.opaque import build_with_code_inside
 from poolaudit.ablation.plan import PlannedModel, planned, walk
 from poolaudit.ablation.rebuild import Rebuild
-from poolaudit.ablation.refusals import RefusedAction, VariantImpossible, VariantUnchanged
+from poolaudit.ablation.refusals import IdlePooling, RefusedAction, VariantImpossible, VariantUnchanged
 from poolaudit.ablation.variants import ACTIONS, Variant, replacements_for
 from poolaudit.subject._keras_load import quiet_keras
 
@@ -95,7 +95,7 @@ def build_variant(
 
     Raises:
         VariantImpossible: The change does not fit the model; the reason says where.
-        VariantUnchanged: The graph would be the same.
+        VariantUnchanged: The graph would be the same, or the pooling does nothing that could be exchanged.
         InvalidInputError: No such site or action.
     """
     try:
@@ -105,6 +105,8 @@ def build_variant(
             if control:
                 return _control(model, variant, found, located, input_shape)
             return _first_that_fits(model, variant, found, located, None, input_shape, rebuild)
+    except IdlePooling as refusal:
+        raise VariantUnchanged(variant.name, str(refusal)) from refusal
     except RefusedAction as refusal:
         raise VariantImpossible(variant.name, str(refusal)) from refusal
 

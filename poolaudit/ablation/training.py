@@ -22,7 +22,9 @@ import numpy.typing as npt
 
 from poolaudit.ablation.models import build_trial_model, recipe_of
 from poolaudit.ablation.trial import RECALIBRATED, TrialSpec, versions
+from poolaudit.errors import InvalidInputError
 from poolaudit.store.trials import StoredTrial
+from poolaudit.subject.compiled_loss import loss_of
 
 Array = npt.NDArray[Any]
 Tell = Callable[[int, int], None]
@@ -138,9 +140,25 @@ def _train(
     inputs, labels = materials.train
     if recipe is not None and recipe.train is not None and spec.depth != RECALIBRATED:
         given = recipe.train(model, np.asarray(inputs), np.asarray(labels), spec.seed)
-        return {name: [float(v) for v in values] for name, values in dict(given or {}).items()}, 0
-    targets = targets_for(model.loss, labels, _columns(model, inputs), materials.classes)
+        return _history_of(given), 0
+    targets = targets_for(loss_of(model), labels, _columns(model, inputs), materials.classes)
     return _fit(spec, model, inputs, targets, checkpoint, tell)
+
+
+def _history_of(given: Any) -> dict[str, list[float]]:
+    """What a train function returned: a mapping, or Keras's History as `model.fit` returns it.
+
+    Raises:
+        InvalidInputError: It is something else.
+    """
+    found = getattr(given, "history", given)
+    try:
+        return {str(name): [float(v) for v in values] for name, values in dict(found or {}).items()}
+    except (TypeError, ValueError):
+        raise InvalidInputError(
+            f"The recipe's train function returned a {type(given).__name__}",
+            "nothing, what model.fit returned, or a mapping from metric to list of numbers",
+        ) from None
 
 
 def _fit(
@@ -262,7 +280,6 @@ def _restore(model: Any, content: bytes | None, history: dict[str, list[float]])
 
 
 def _outputs(model: Any, materials: Materials, history: Mapping[str, list[float]]) -> tuple[dict[str, Array], str]:
-    from poolaudit.errors import InvalidInputError
     from poolaudit.subject.models import load_model
 
     if any(not math.isfinite(value) for value in history.get("loss", [])):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from poolaudit.ablation.locate import LocatedSite, locate, site_named
-from poolaudit.ablation.refusals import RefusedAction
+from poolaudit.ablation.refusals import IdlePooling, RefusedAction
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.geometry import PoolingSite
 from poolaudit.registry import Registry
@@ -44,10 +44,15 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
-    """A variant that makes no sense for this model, and why."""
+    """A variant that makes no sense for this model, and why.
+
+    Attributes:
+        pools_nothing: The pooling at its site does nothing to begin with.
+    """
 
     name: str
     reason: str
+    pools_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ def applicable_variants(
                 replacements_for(candidate, located)
             except RefusedAction as refusal:
                 if "each" in groups:
-                    found.append(NotApplicable(candidate.name, str(refusal)))
+                    found.append(NotApplicable(candidate.name, str(refusal), isinstance(refusal, IdlePooling)))
                 continue
             fitting[action.name].append(name)
             if "each" in groups:
@@ -234,7 +239,7 @@ def replacements_for(
         decided = action.replace(tuple(entry.site for entry in entries), **options)
         return tuple((e, _candidates(decided[e.site.name], wanted)) for e in entries if e.site.name in decided)
     made: list[tuple[LocatedSite, tuple[Any, ...]]] = []
-    refusals: list[str] = []
+    refusals: list[RefusedAction] = []
     for entry in entries:
         try:
             if entry.owner is None:
@@ -242,10 +247,13 @@ def replacements_for(
             made.append((entry, _candidates(_called(action, entry.site, options), wanted)))
         except RefusedAction as refusal:
             if wanted.sites != (ALL,):
+                if len(entries) > 1:  # the other sites might well change
+                    raise RefusedAction(str(refusal)) from refusal
                 raise
-            refusals.append(str(refusal))
+            refusals.append(refusal)
     if not made:
-        raise RefusedAction(refusals[0] if refusals else "the model has no pooling site")
+        told = [refusal for refusal in refusals if not isinstance(refusal, IdlePooling)] or refusals
+        raise told[0] if told else RefusedAction("the model has no pooling site")
     return tuple(made)
 
 

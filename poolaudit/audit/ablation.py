@@ -68,7 +68,7 @@ def run_ablation(plan: AblationPlan, listener: Listener = silent) -> AuditResult
     Trials are kept in the store: interrupted and started again, the run goes on where it stood.
 
     Raises:
-        InvalidInputError: Something the user gave cannot be ablated as it is.
+        InvalidInputError: Something the user gave cannot be ablated as it is, or there is nothing to ablate.
         NoSpaceError: The disk is full; what was stored before is whole.
     """
     from poolaudit.ablation.run import ablate
@@ -98,6 +98,12 @@ def run_ablation(plan: AblationPlan, listener: Listener = silent) -> AuditResult
         tell=lambda done, total, what: listener(StageProgress(STAGE, done, total, what)),
         news=lambda text: listener(StageNews(STAGE, text)),
     )
+    if not evidence.arms:
+        raise InvalidInputError(
+            f"{model.name} has no pooling that could be exchanged",
+            "a model with pooling layers",
+            "`poolaudit inspect` lists what it has",
+        )
     seconds = time.perf_counter() - clock
     listener(StageFinished(STAGE, Outcome.PASSED, seconds))
     return judge_part(

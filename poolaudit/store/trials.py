@@ -31,6 +31,7 @@ Array = npt.NDArray[Any]
 FORMAT = 1
 _MAGIC = b"poolaudit-trial-1\n"
 _DIGEST_BYTES = 32
+_ROWS_AT_ONCE = 256
 
 
 class NoSpaceError(PoolauditError, OSError):
@@ -112,9 +113,17 @@ class TrialStore:
         What a run that was killed had half written is removed first.
 
         Raises:
-            InvalidInputError: Another run holds the store.
+            InvalidInputError: Another run holds the store, or it cannot be written to.
         """
-        with (self.folder / "lock").open("a") as lock:
+        try:
+            lock = (self.folder / "lock").open("a")
+        except OSError as error:
+            raise InvalidInputError(
+                f"The trial store {str(self.folder)!r} cannot be written to: {error.strerror}",
+                "a folder that can be written to",
+                "Name another one with --store",
+            ) from None
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -157,9 +166,12 @@ class TrialStore:
         self.checkpoint_path(trial.key).unlink(missing_ok=True)
 
     def keep_array(self, name: str, array: Array) -> Path:
-        """Writes the array under a name that holds its content hash, once; readable with a memory map."""
+        """Writes the array under a name that holds its content hash; readable with a memory map.
+
+        A file that is there already stays, unless it is damaged.
+        """
         path = self.folder / "data" / f"{name}.npy"
-        if not path.exists():
+        if not _holds(path, array):
             buffer = io.BytesIO()
             np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
             store_bytes(path, buffer.getvalue())
@@ -167,6 +179,18 @@ class TrialStore:
 
     def __len__(self) -> int:
         return sum(1 for _ in (self.folder / "trials").glob("*.trial"))
+
+
+def _holds(path: Path, array: Array) -> bool:
+    """Whether the file is there, whole, and has this content."""
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    if stored.dtype != array.dtype or stored.shape != array.shape:
+        return False
+    steps = range(0, len(array), _ROWS_AT_ONCE)
+    return all(np.array_equal(stored[i : i + _ROWS_AT_ONCE], array[i : i + _ROWS_AT_ONCE]) for i in steps)
 
 
 def store_bytes(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from poolaudit.subject._loaded import LoadedModel
 from poolaudit.subject._trace import called_graphs, trace
+from poolaudit.subject.compiled_loss import loss_of
 
 # Layers that leave class scores as they are at inference.
 PASSING_LAYERS = frozenset(
@@ -154,7 +155,7 @@ def _of_graph_tensor(tensor: Any) -> FinalActivation | None:
 
 def compiled_loss(loaded: LoadedModel) -> tuple[str | None, bool | None]:
     """Name of the compiled loss, and whether it takes logits; None for what is not known."""
-    loss = getattr(loaded.keras_model, "loss", None)
+    loss = loss_of(loaded.keras_model)
     if loss is None:
         return None, None
     if isinstance(loss, str):

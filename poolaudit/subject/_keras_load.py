@@ -39,6 +39,19 @@ def registered_names() -> frozenset[str]:
     return frozenset(keras.saving.get_custom_objects())
 
 
+def _functions_of_keras() -> frozenset[str]:
+    """Names of Keras's own losses and metrics that are functions.
+
+    Keras writes them as it writes a function of the user's, by name alone, and finds them again by that name; so are
+    those of every model that was read from an .h5 file. Names that users give functions of their own (`dice`) are not
+    among them: there Keras's function may not be the one that trained the model.
+    """
+    import keras
+
+    names = [name for module in (keras.losses, keras.metrics) for name in dir(module)]
+    return frozenset(name for name in names if name.endswith(("_crossentropy", "_accuracy", "hinge", "_error")))
+
+
 def admit_code(name: str, config: dict[str, Any], trust_model_code: bool) -> tuple[dict[str, Any], bool]:
     """Custom objects to load with, and whether the compiled state can be restored.
 
@@ -54,7 +67,7 @@ def admit_code(name: str, config: dict[str, Any], trust_model_code: bool) -> tup
     known = registered_names()
     body = {key: value for key, value in config.items() if key != "compile_config"}
     found = embedded_code(body, known)
-    compile_code = embedded_code(config.get("compile_config"), known)
+    compile_code = embedded_code(config.get("compile_config"), known | _functions_of_keras())
     if found and not trust_model_code:
         raise _refusal(name, found)
     if not trust_model_code:

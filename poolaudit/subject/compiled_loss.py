@@ -11,6 +11,20 @@ from poolaudit.subject._loaded import LoadedModel
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def loss_of(keras_model: Any) -> Any:
+    """The loss as a text, function or `keras.losses.Loss`; None without one.
+
+    A model with one output may have been compiled with a list or a mapping of one loss: then that one. A list or a
+    mapping of several is returned as it is.
+    """
+    loss = getattr(keras_model, "loss", None)
+    if isinstance(loss, dict | list | tuple):
+        given = [one for one in (loss.values() if isinstance(loss, dict) else loss) if one is not None]
+        if len(given) == 1 and not isinstance(given[0], dict | list | tuple):
+            return given[0]
+    return loss
+
+
 def compiled_losses(model: LoadedModel, labels: Array, raw_outputs: Array, n_classes: int) -> Array | str:
     """Per-item losses, float64 (n,), or the reason in words why there are none.
 
@@ -20,7 +34,7 @@ def compiled_losses(model: LoadedModel, labels: Array, raw_outputs: Array, n_cla
         n_classes: Classes the model tells apart.
     """
     keras_model = model.keras_model
-    loss = getattr(keras_model, "loss", None)
+    loss = loss_of(keras_model)
     if keras_model is None or loss is None:
         return "the model carries no compiled loss"
     if isinstance(loss, dict | list | tuple):

@@ -75,6 +75,12 @@ def _by_code() -> Any:
     return model
 
 
+def _never_called() -> Any:
+    model = ByCode()
+    model.compile("adam", "binary_crossentropy")
+    return model
+
+
 def marks(store: Path) -> Path:
     """The file without which `untrainable` does not train."""
     return store / "weights-are-there"
@@ -93,5 +99,23 @@ untrainable = Recipe(ablation_recipes.build, _needs_a_file)
 no_epochs = Recipe(ablation_recipes.build, epochs=0)
 no_batch = Recipe(ablation_recipes.build, batch_size=-3)
 with_objects = Recipe(ablation_recipes.build, fit={"callbacks": [object()]})
+misspelt_fit = Recipe(ablation_recipes.build, fit={"clas_weight": {0: 1.0, 1: 2.0}})
+batches_in_fit = Recipe(ablation_recipes.build, fit={"batch_size": 16})
+steps_in_fit = Recipe(ablation_recipes.build, fit={"steps_per_epoch": 3})
+weights_by_name = Recipe(ablation_recipes.build, fit={"class_weight": {"fine": 1.0, "fraud": 2.0}})
+weights_unused = Recipe(ablation_recipes.build, _needs_a_file, fit={"class_weight": {0: 1.0, 1: 2.0}})
 recipe = Recipe(ablation_recipes.build, epochs=1)
+
+
+def _returns_history(model: Any, inputs: Any, labels: Any, seed: int) -> Any:
+    return model.fit(inputs, labels.reshape(-1, 1), epochs=2, verbose=0)
+
+
+def _returns_number(model: Any, inputs: Any, labels: Any, seed: int) -> Any:
+    return 0.5
+
+
+history = Recipe(ablation_recipes.build, _returns_history)
+number = Recipe(ablation_recipes.build, _returns_number)
 by_code = Recipe(_by_code, epochs=1)
+never_called = Recipe(_never_called, epochs=1)

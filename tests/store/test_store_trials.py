@@ -118,8 +118,34 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
 def test_arrays_are_kept_once_and_can_be_mapped(tmp_path: Path) -> None:
     store = TrialStore(tmp_path)
     path = store.keep_array("x-abc", np.arange(6).reshape(2, 3))
-    assert store.keep_array("x-abc", np.zeros(1)) == path
+    assert store.keep_array("x-abc", np.arange(6).reshape(2, 3)) == path
     assert np.load(path, mmap_mode="r").tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("damage", ["cut in the header", "cut", "another number", "other kind of number", "no array"])
+def test_a_damaged_array_is_written_again(tmp_path: Path, damage: str) -> None:
+    store, array = TrialStore(tmp_path), np.random.default_rng(0).random((600, 4))
+    path = store.keep_array("x-abc", array)
+    whole, written = path.read_bytes(), path.stat().st_mtime_ns
+    assert store.keep_array("x-abc", array).stat().st_mtime_ns == written, "one that is whole stays"
+    path.write_bytes(
+        {
+            "cut in the header": whole[:50],
+            "cut": whole[:-8],
+            "another number": whole[:-8] + b"\0" * 8,
+            "other kind of number": whole.replace(b"<f8", b"<i8"),
+            "no array": b"",
+        }[damage]
+    )
+    store.keep_array("x-abc", array)
+    assert path.read_bytes() == whole
+
+
+def test_a_store_that_cannot_be_locked_is_told(tmp_path: Path) -> None:
+    store = TrialStore(tmp_path)
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(InvalidInputError, match="cannot be written to"), store.held():
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
