@@ -26,7 +26,8 @@ def contradictions_in(
     Args:
         evaluation: Its counts fit each other (`store.consistency`).
         confidence: Coverage that the intervals must have.
-        wanted_recall: The bar that chose which classes' thresholds were looked into.
+        wanted_recall: The bar that chose which classes' thresholds were looked into, where the evidence does not say:
+            a result that was judged again by another policy was not measured again.
         with_curves: Whether precision-recall curves were to be drawn.
     """
     yield from _in_intervals(evaluation, confidence)
@@ -77,7 +78,14 @@ def _missing_scores(evaluation: EvaluationEvidence, wanted_recall: float, with_c
         yield "of calibration and log loss one is missing"
     if evaluation.calibration is None and evaluation.log_loss.reason != NOT_NORMALISED:
         yield "the calibration is missing"
-    targets = {classes[index].name for index in target_classes(classes, evaluation.positive, wanted_recall)}
+    bars = {advice.wanted_recall for advice in evaluation.thresholds if advice.wanted_recall is not None}
+    if evaluation.looked_into_below is not None:
+        bars.add(evaluation.looked_into_below)
+    if len(bars) > 1:
+        yield "classes are said to have been looked into below more than one recall"
+        return
+    bar = next(iter(bars), wanted_recall)
+    targets = {classes[index].name for index in target_classes(classes, evaluation.positive, bar)}
     looked_into = {r.class_name for r in evaluation.recoverable_recall}
     if targets != looked_into:
         yield _difference("what other thresholds could reach", looked_into, targets)

@@ -159,6 +159,7 @@ def evaluate(
         input_scaling=input_scaling,
         head_problem=head_problem,
         decides_where_known=decides_where_known,
+        looked_into_below=wanted_recall,
         not_assessed=_not_assessed(predictions, plain, positive, curved, targets),
     )
 

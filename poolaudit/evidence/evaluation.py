@@ -257,6 +257,8 @@ class EvaluationEvidence:
         head_problem: How the model's compiled loss contradicts its head; None where it does not, or is not known.
         decides_where_known: False where that leaves open at which output a single unit decides.
         loss: The compiled loss where the model carries one; otherwise not estimable, with the reason.
+        looked_into_below: The recall that classes were not shown to reach whose other thresholds were looked into; None
+            in results of earlier versions.
     """
 
     n: int
@@ -282,3 +284,4 @@ class EvaluationEvidence:
     head_problem: str | None = None
     decides_where_known: bool = True
     missed: MissedItems | None = None
+    looked_into_below: float | None = None

@@ -287,4 +287,12 @@ def _why_unknown(evaluation: EvaluationEvidence, suspects: set[str]) -> str:
     empty = [c.name for c in evaluation.per_class if c.name in suspects and not c.support]
     if empty and len(empty) == len(suspects):
         return f"What other thresholds could reach is not known: no test item is of class {listed(empty)}."
+    ranked = sorted(
+        c.name for c in evaluation.per_class if c.name in suspects and c.average_precision.value is not None
+    )
+    if ranked:  # judged by a higher bar than the one they were measured under
+        return (
+            f"What other thresholds could reach was measured for other classes only, and is not known for "
+            f"{listed(ranked)}."
+        )
     return "The predictions hold no scores, so what other thresholds could reach is not known."

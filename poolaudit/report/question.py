@@ -5,17 +5,17 @@ What passes because less was asked is not fixed, and what fails because more was
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 
 from poolaudit.errors import listed
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome
 from poolaudit.pitfalls.detector import detect
 from poolaudit.pitfalls.layer_correctness import where_of
-from poolaudit.pitfalls.rates import judge_rates, judged_classes, recalls
 from poolaudit.pitfalls.worsening import Test, charge_of
 from poolaudit.report.changes import Became, Change, change_between
+from poolaudit.report.trend import charged_for_a_rise, cleared_by_a_fall
 from poolaudit.results import AuditResult
 
 # By class; of the class of interest as a whole; of all items; of layers; of variants.
@@ -24,9 +24,8 @@ _OF_INTEREST = ("PA310", "PA350", "PA351", "PA352", "PA353", "PA408", "PA503", "
 _OF_ALL = ("PA202", "PA203", "PA210", "PA211")
 _OF_LAYERS = ("PA100", "PA199")
 _OF_VARIANTS = ("PA350", "PA351", "PA352", "PA353", "PA354", "PA501", "PA502", "PA503")
-# Passed where recall is shown to miss the bar, since other checks have the word then; open on the way up to it.
-_OF_THE_WAY_UP = ("PA207", "PA208")
 _GOOD = (Change.FIXED, Change.BETTER)
+_BAD = (Change.NEW, Change.WORSE, Change.NEWLY_ASSESSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,13 @@ class Question:
         self, became: Became, was: Finding | None, now: Finding | None, p_values: Mapping[Test, float]
     ) -> Became:
         """What became of the check, where the question differs."""
-        if was is None or now is None or Outcome.SKIPPED in (was.outcome, now.outcome):
+        if was is None or now is None:
             return became
-        if now.code in _OF_THE_WAY_UP and became[0] is Change.NEW and self._came_up_to_the_bar(now):
-            return Change.BETTER, ("recall was shown to miss the bar before, and has not fallen since",)
+        told = self._by_trend(became, was, now, p_values)
+        if told is not None:
+            return told
+        if Outcome.SKIPPED in (was.outcome, now.outcome):
+            return became
         change, why = self._by_policy(became, was, now, p_values)
         lost = self._lost(was)
         if not lost:
@@ -71,21 +73,26 @@ class Question:
             return Change.NEWLY_ASSESSED, (*why, gone)
         return (Change.UNCHANGED if change is Change.BETTER else change), (*why, gone)
 
-    def _came_up_to_the_bar(self, now: Finding) -> bool:
-        """Whether all that is charged was shown to miss the bar before, and has not fallen on no fewer items."""
-        before, after = self.old.evidence.evaluation, self.new.evidence.evaluation
-        if before is None or after is None or not now.subjects:
-            return False
-        short = {
-            rate.class_name for rate in judge_rates(recalls(judged_classes(before)), self.new.policy.good_recall).below
-        }
-        was, is_now = ({c.name: c for c in evaluation.per_class} for evaluation in (before, after))
-        return all(
-            s.name in short
-            and is_now[s.name].support >= was[s.name].support
-            and (is_now[s.name].recall.value or 0.0) >= (was[s.name].recall.value or 0.0)
-            for s in now.subjects
-        )
+    def _by_trend(self, became: Became, was: Finding, now: Finding, p_values: Mapping[Test, float]) -> Became | None:
+        """What became of a check that came with a rise or went with a fall; None where it did neither."""
+        error = self.old.policy.family_wise_error
+        if became[0] in _BAD and Outcome.CRASHED not in (was.outcome, now.outcome):
+            rise = charged_for_a_rise(self.old, self.new, now)
+            rest = tuple(subject for subject in now.subjects if subject.name not in rise.names)
+            if rise.names and not rest:
+                return Change.BETTER, (rise.why,)
+            if rise.names and was.is_open:
+                undecided = now.outcome is Outcome.FAILED and not any(subject.is_shown for subject in rest)
+                left = replace(now, subjects=rest, outcome=Outcome.UNDECIDED if undecided else now.outcome)
+                change, why = change_between(was, left, p_values, error)
+                return None if change is Change.WORSE else (change, (*why, f"{_names(rise.names)}: {rise.why}"))
+        if became[0] in _GOOD:
+            fall = cleared_by_a_fall(self.old, self.new, was)
+            gone = fall.names - {subject.name for subject in now.subjects}
+            if gone:
+                change = Change.UNCHANGED if now.is_open else Change.NO_LONGER_ASSESSED
+                return change, (f"{_names(gone)}: {fall.why}",)
+        return None
 
     def _by_policy(self, became: Became, was: Finding, now: Finding, p_values: Mapping[Test, float]) -> Became:
         if self.by_old_policy is None:
@@ -161,6 +168,10 @@ def _notes(old: AuditResult, new: AuditResult) -> Iterator[str]:
         yield f"The new test data hold no item of {listed(sorted(gone), 6)}: nothing is known of what it was before."
     if set(old.evidence.evaluation.class_names) != set(new.evidence.evaluation.class_names):
         yield "The classes differ; only metrics of classes in both are compared."
+
+
+def _names(names: Iterable[str]) -> str:
+    return listed(sorted(names), 6)
 
 
 def _positive(result: AuditResult) -> str | None:

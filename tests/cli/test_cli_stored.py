@@ -108,6 +108,7 @@ CONTRADICTIONS: dict[str, Edit] = {
     "other thresholds unknown": lambda r: evaluation(r)["recoverable_recall"][0]["recall"].update(**UNKNOWN),
     "other thresholds better": lambda r: evaluation(r)["recoverable_recall"][-1]["recall"].update(low=0.9, high=1.0),
     "other thresholds of another class": lambda r: evaluation(r)["recoverable_recall"][0].update(class_name="genuine"),
+    "looked into below another bar": lambda r: evaluation(r).update(looked_into_below=0.1),
     "calibration taken out": lambda r: evaluation(r).update(calibration=None),
     "log loss taken out": lambda r: evaluation(r)["log_loss"].update(**UNKNOWN),
     "curve taken out": lambda r: evaluation(r).update(curves=[]),
@@ -182,6 +183,28 @@ def test_an_untouched_result_is_believed(
     assert code == 0
     assert "Note:" not in out
     assert run(capsys, "diff", "good.json", "edited.json")[0] == 0
+
+
+@pytest.mark.parametrize("measured", [0.5, 0.85])
+def test_a_result_judged_by_another_policy_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], measured: float
+) -> None:
+    """What was looked into depends on the bar it was measured under, whatever bar it is judged by later."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 900)
+    scores = np.where(rng.random((900, 1)) < 0.9, np.eye(3)[label] * 0.8, np.roll(np.eye(3)[label], 1, axis=1) * 0.8)
+    np.savez("three.npz", label=label, **{f"p_{index}": scores[:, index] + 0.2 / 3 for index in range(3)})
+    for name, bar in (("measured", measured), ("higher", 0.97), ("lower", 0.3)):
+        bad = min(bar, 0.7)
+        Path(f"{name}.toml").write_text(f"good_recall = {bar}\nbad_recall = {bad}\ngood_precision = 0.5\n")
+    run(capsys, "metrics", "three.npz", "--policy", "measured.toml", "-q", "--out", "measured")
+    for other in ("higher", "lower"):
+        _, out, err = run(capsys, "report", "measured", "--policy", f"{other}.toml", "--out", other)
+        assert err == ""
+        assert "hold no scores" not in out + (Path(other) / "report.html").read_text(encoding="utf-8")
+        assert run(capsys, "report", other, "--out", "again")[2] == ""
+        assert run(capsys, "diff", "measured", other)[0] < 2
 
 
 @pytest.mark.parametrize("expires", ["2000-01-01", "2999-01-31"])

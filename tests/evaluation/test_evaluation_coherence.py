@@ -50,6 +50,7 @@ def any_predictions(draw: st.DrawFn) -> Predictions:
 @given(any_predictions(), st.booleans(), st.sampled_from([0.5, 0.85]))
 def test_every_evaluation_is_coherent(predictions: Predictions, of_interest: bool, bar: float) -> None:
     evidence = evaluate(predictions, positive="class 0" if of_interest else None, wanted_recall=bar)
+    assert list(contradictions_in(evidence, 0.95, 0.99)) == [], "judged by another bar later"
     assert list(contradictions_in(evidence, 0.95, bar)) == []
     without = replace(evidence, curves=())
     assert list(contradictions_in(without, 0.95, bar, with_curves=False)) == []
