@@ -106,7 +106,8 @@ def test_both_tie_rules_are_convex_splits_and_doubled_ones_are_not(kind):
             gradient = pool_gradient(case.configuration, x, upstream, ties=ties)
             assert is_convex_split(case.configuration, x, upstream, gradient)
             assert np.isclose(gradient.sum(), upstream.astype(float).sum(), atol=1e-9)
-            if np.abs(gradient).max() > 1e-3:
+            # Twice the mass is no split of the mass; where it is 0, windows that overlap may hide the factor.
+            if abs(upstream.astype(float).sum()) > 1e-3:
                 assert not is_convex_split(case.configuration, x, upstream, 2 * gradient)
 
     holds()
