@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from poolaudit.evaluation.confusion import RankingMetrics, class_metrics, no_information_test
-from poolaudit.evaluation.evaluate import NO_PROBABILITIES, NOT_NORMALISED, curve_classes, target_classes
+from poolaudit.evaluation.evaluate import (
+    NO_PROBABILITIES,
+    NOT_NORMALISED,
+    WANTED_PRECISIONS,
+    curve_classes,
+    target_classes,
+)
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence, PrecisionRecallCurve, RecoverableRecall
 from poolaudit.statistics.bootstrap import METRICS, margins_of
@@ -31,6 +38,8 @@ def contradictions_in(
         with_curves: Whether precision-recall curves were to be drawn.
     """
     yield from _in_intervals(evaluation, confidence)
+    yield from _in_averages(evaluation)
+    yield from _about_all_items(evaluation, confidence)
     if any(c.roc_auc.reason == NO_PROBABILITIES for c in evaluation.per_class):
         yield from _scores_without_scores(evaluation)
     else:
@@ -62,6 +71,39 @@ def _in_intervals(evaluation: EvaluationEvidence, confidence: float) -> Iterator
             yield f"{name.replace('_', ' ')} is not that of the confusion matrix"
 
 
+def _in_averages(evaluation: EvaluationEvidence) -> Iterator[str]:
+    """Averages of recall are metrics of their own, by another name."""
+    recalls = {"macro": evaluation.balanced_accuracy, "micro": evaluation.accuracy, "weighted": evaluation.accuracy}
+    if [average.average for average in evaluation.averages] != list(recalls):
+        yield f"the averages over the classes are not {', '.join(recalls)}"
+        return
+    for average in evaluation.averages:
+        if not _agree(average.recall, recalls[average.average]):
+            yield f"the {average.average} average of recall is not that of the confusion matrix"
+
+
+def _about_all_items(evaluation: EvaluationEvidence, confidence: float) -> Iterator[str]:
+    """What cannot be made again without the scores must at least be of these items, and lie in its own interval."""
+    stated = {name: getattr(evaluation, name) for name in ("balanced_accuracy", "cohens_kappa", "log_loss")}
+    stated["matthews_correlation"] = evaluation.matthews_correlation
+    for c in evaluation.per_class:
+        stated |= {f"ROC AUC of {c.name!r}": c.roc_auc, f"average precision of {c.name!r}": c.average_precision}
+    for average in evaluation.averages:
+        stated |= {f"{average.average}_{name}": getattr(average, name) for name in ("precision", "recall", "f1")}
+    if evaluation.calibration is not None:
+        stated["brier_score"] = evaluation.calibration.brier_score
+        stated["calibration_error"] = evaluation.calibration.expected_calibration_error
+    for name, estimate in stated.items():
+        if estimate.value is None:
+            continue
+        what = name.replace("_", " ")
+        if estimate.n != evaluation.n or abs(estimate.confidence - confidence) > _ROUNDING:
+            yield f"the {what} is of other items, or its interval of another confidence, than the rest"
+        low, high = estimate.low, estimate.high
+        if low is not None and high is not None and not low - _ROUNDING <= estimate.value <= high + _ROUNDING:
+            yield f"the {what} lies outside its interval"
+
+
 def _scores_without_scores(evaluation: EvaluationEvidence) -> Iterator[str]:
     ranked = [c.name for c in evaluation.per_class if c.roc_auc.reason != NO_PROBABILITIES]
     rests = ranked or evaluation.curves or evaluation.recoverable_recall or evaluation.calibration is not None
@@ -90,6 +132,8 @@ def _missing_scores(evaluation: EvaluationEvidence, wanted_recall: float, with_c
     if targets != looked_into:
         yield _difference("what other thresholds could reach", looked_into, targets)
     by_name = {c.name: c for c in classes}
+    asked = {a.wanted_precision for a in evaluation.thresholds if a.wanted_precision is not None}
+    yield from _in_precisions(evaluation.recoverable_recall, asked.union(WANTED_PRECISIONS) if with_curves else set())
     for recoverable in evaluation.recoverable_recall:
         if recoverable.class_name in by_name:
             yield from _in_recoverable(recoverable, by_name[recoverable.class_name], evaluation.n)
@@ -102,6 +146,22 @@ def _missing_scores(evaluation: EvaluationEvidence, wanted_recall: float, with_c
         return
     for curve in evaluation.curves:
         yield from _in_curve(curve, by_name[curve.class_name], evaluation.n)
+
+
+def _in_precisions(found: Sequence[RecoverableRecall], asked: Collection[float]) -> Iterator[str]:
+    """Every class is looked into at the same precisions, and a higher one never lets more be found."""
+    of_class: dict[str, list[RecoverableRecall]] = {}
+    precisions: tuple[float, ...] = ()
+    for recoverable in found:
+        of_class.setdefault(recoverable.class_name, []).append(recoverable)
+    for name, entries in of_class.items():
+        wanted = tuple(entry.wanted_precision for entry in entries)
+        precisions = precisions or wanted
+        if wanted != precisions or list(wanted) != sorted({*wanted, *asked}):
+            yield f"what other thresholds could reach for {name!r} is not given at each precision"
+        recalls = [entry.recall.value for entry in entries if entry.recall.value is not None]
+        if any(after > before + _ROUNDING for before, after in pairwise(recalls)):
+            yield f"what other thresholds could reach for {name!r} rises with the precision demanded"
 
 
 def _in_recoverable(recoverable: RecoverableRecall, metrics: ClassMetrics, items: int) -> Iterator[str]:
@@ -134,6 +194,13 @@ def _in_curve(curve: PrecisionRecallCurve, metrics: ClassMetrics, items: int) ->
     rates = np.array([(point.precision, point.recall) for point in curve.points], np.float64).T
     if np.abs(rates - (hits / chosen, hits / metrics.support)).max() > _ROUNDING:
         yield f"{name} has other rates than its counts"
+    others = items - metrics.support
+    if others and metrics.roc_auc.value is not None:
+        # Between two points of it the ROC curve runs up and to the right, by whatever way.
+        steps, before = np.diff(chosen - hits, prepend=0) / others, np.concatenate([[0.0], hits[:-1]])
+        least, most = (float((steps * found).sum()) / metrics.support for found in (before, hits))
+        if not least - _ROUNDING <= metrics.roc_auc.value <= most + _ROUNDING:
+            yield f"{name} is not that of its ROC AUC"
     area = float((np.diff(hits, prepend=0) / metrics.support * hits / chosen).sum())
     if metrics.average_precision.value is not None and abs(area - metrics.average_precision.value) > _THINNING:
         yield f"{name} is not that of its average precision"

@@ -108,6 +108,20 @@ CONTRADICTIONS: dict[str, Edit] = {
     "other thresholds unknown": lambda r: evaluation(r)["recoverable_recall"][0]["recall"].update(**UNKNOWN),
     "other thresholds better": lambda r: evaluation(r)["recoverable_recall"][-1]["recall"].update(low=0.9, high=1.0),
     "other thresholds of another class": lambda r: evaluation(r)["recoverable_recall"][0].update(class_name="genuine"),
+    "area raised with its interval": lambda r: fraud(r)["roc_auc"].update(value=0.9999, low=0.999, high=1.0),
+    "area outside its interval": lambda r: fraud(r)["roc_auc"].update(low=0.1, high=0.2),
+    "area of more items": lambda r: fraud(r)["roc_auc"].update(n=10**6),
+    "average precision outside its interval": lambda r: fraud(r)["average_precision"].update(low=0.98, high=0.99),
+    "averages taken out": lambda r: evaluation(r).update(averages=[]),
+    "average recall raised": lambda r: evaluation(r)["averages"][0]["recall"].update(value=0.97, low=0.96, high=0.98),
+    "kappa outside its interval": lambda r: evaluation(r)["cohens_kappa"].update(low=0.98, high=0.99),
+    "calibration error outside its interval": lambda r: evaluation(r)["calibration"][
+        "expected_calibration_error"
+    ].update(value=0.0, low=0.5, high=0.6),
+    "the demanded precision taken out": lambda r: evaluation(r).update(
+        recoverable_recall=evaluation(r)["recoverable_recall"][5:]
+    ),
+    "another precision": lambda r: evaluation(r)["recoverable_recall"][-1].update(wanted_precision=0.999),
     "looked into below another bar": lambda r: evaluation(r).update(looked_into_below=0.1),
     "calibration taken out": lambda r: evaluation(r).update(calibration=None),
     "log loss taken out": lambda r: evaluation(r)["log_loss"].update(**UNKNOWN),

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import get_args
 
 import altair as alt
@@ -258,3 +259,31 @@ def test_a_model_is_judged_as_far_as_it_was_looked_at() -> None:
     failed = dataclasses.replace(partial, verdict=Verdict.NOT_READY)
     assert build_page(failed).verdict_text.endswith("Not run: leakage.")
     assert "Not run" not in build_page(result).verdict_text + render_markdown(result)
+
+
+def test_counts_can_be_read_on_every_shade() -> None:
+    from poolaudit.report.charts.metrics import confusion_matrix
+    from specimens.outcomes import evaluation
+
+    for hits in range(0, 201, 8):
+        chart = confusion_matrix(evaluation(from_confusion([[200, 0], [200 - hits, hits]])))
+        assert chart is not None
+        shades = re.findall(r'fill="rgb\((\d+), (\d+), (\d+)\)" stroke="white"', chart.svg)
+        inks = re.findall(r'font-size="12px" fill="(white|#[0-9a-f]{6})">[\d,]+</text>', chart.svg)
+        assert len(shades) == len(inks) == 4
+        for shade, ink in zip(shades, inks, strict=True):
+            written = "ffffff" if ink == "white" else ink[1:]
+            low, high = sorted(map(luminance, (shade, [int(written[i : i + 2], 16) for i in (0, 2, 4)])))
+            assert (high + 0.05) / (low + 0.05) > 3.6, (hits, shade, ink)
+
+
+def luminance(colour: Sequence[str | int]) -> float:
+    """Relative luminance of sRGB (WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (int(x) / 255 for x in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_slider_says_where_it_does_not_begin_at_the_model_as_shipped() -> None:
+    words = "not at the model as shipped"
+    assert words in render_html(result_of(scored(3, 300)))
+    assert words not in render_html(result_of(scored_counts(40, 60, 20, 400)))

@@ -15,6 +15,10 @@ _MATRIX_LIMIT = 24
 _CLASS_LIMIT = 40
 
 
+# At this share dark and white writing are read equally well, 3.9 to 1.
+_WHITE_READS_BETTER_ABOVE = 0.72
+
+
 def confusion_matrix(evaluation: EvaluationEvidence) -> Chart | None:
     """Rows are true classes, columns predicted ones; None for more classes than can be read."""
     names = evaluation.class_names
@@ -29,7 +33,7 @@ def confusion_matrix(evaluation: EvaluationEvidence) -> Chart | None:
             "count": count,
             "share": count / max(sum(row), 1),
             "text": f"{count:,}",
-            "dark": count / max(sum(row), 1) > 0.5,
+            "dark": count / max(sum(row), 1) > _WHITE_READS_BETTER_ABOVE,
             "hover": f"{count:,} of {sum(row):,} {names[index][:60]!r} are predicted as {names[column][:60]!r}",
         }
         for index, row in enumerate(evaluation.confusion)

@@ -72,6 +72,12 @@ def _missed(evaluation: EvaluationEvidence) -> tuple[Block, ...]:
     return (Table(title, note, ("Test item", "Taken for", "Score of its class", "File"), rows, "numbers"),)
 
 
+_NO_THRESHOLD_SHIPPED = (
+    " As shipped, the class is not decided by a threshold on this score: the slider begins in the middle of the curve, "
+    "not at the model as shipped."
+)
+
+
 def _sliders(evaluation: EvaluationEvidence) -> tuple[Slider, ...]:
     """The class of interest's threshold; of two classes the second's, of more the weakest ones'."""
     sliders = []
@@ -87,7 +93,8 @@ def _sliders(evaluation: EvaluationEvidence) -> tuple[Slider, ...]:
             Slider(
                 f"Move the threshold of {curve.class_name!r}",
                 "Counts on the test items. A threshold chosen here is tuned to the test data: choose on validation "
-                "data, and use this to see what a choice costs.",
+                "data, and use this to see what a choice costs."
+                + (_NO_THRESHOLD_SHIPPED if curve.shipped_threshold is None else ""),
                 repr(curve.class_name),
                 json.dumps([[t, *points[t]] for t in falling], separators=(",", ":"), allow_nan=False),
                 start,
