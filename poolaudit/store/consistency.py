@@ -157,3 +157,5 @@ def _in_leakage(leak: LeakageEvidence) -> Iterator[str]:
         yield "the comparison of test and training items is missing"
     elif (across[0].exact, across[0].near) != (leak.test_items_exact, leak.test_items_near):
         yield "the leaked items are not those of the comparison of test and training items"
+    elif across[0].looked_at < 1 or across[0].looked_at + across[0].left_out != leak.test_items:
+        yield "the test items that were looked at and those left out are not all test items"

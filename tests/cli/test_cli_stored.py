@@ -368,3 +368,24 @@ def test_leaked_items_are_known_by_their_content(
         assert ("Worse than before" in out and "accused now and not before: 'item" in out.lower()) is is_worse, name
         _, out, _ = run(capsys, "report", name, "--baseline", "poolaudit-baseline.toml", "--out", "again")
         assert ("PA401 does not count as accepted" in out) is is_worse, name
+
+
+@pytest.mark.parametrize("sample", [[], ["--sample", "40"]])
+def test_items_looked_at_and_left_out_are_all_test_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sample: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x, y = np.random.default_rng(0).random((180, 8, 8)), np.arange(180) % 3
+    np.savez("train.npz", x=x[:120], y=y[:120])
+    np.savez("test.npz", x=x[100:], y=y[100:])
+    run(capsys, "leaks", "--train", "train.npz", "--test", "test.npz", "-q", "--out", "leaks", *sample)
+    assert run(capsys, "report", "leaks", "-q", "--out", "again")[0] < 2
+    stored = json.loads((Path("leaks") / "result.json").read_text())
+    for more, others in ((10**6, 0), (-20, 0), (0, 30)):
+        result = copy.deepcopy(stored)
+        across = result["evidence"]["leakage"]["comparisons"][0]
+        across.update(looked_at=across["looked_at"] + more, left_out=across["left_out"] + others)
+        Path("edited.json").write_text(json.dumps(result))
+        code, _, err = run(capsys, "report", "edited.json", "-q", "--out", "again")
+        assert code == 2
+        assert "are not all test items" in err
