@@ -149,7 +149,10 @@ def training_plan(subject: AblationSubject, settings: AblationSettings, head: He
         loss = _LOSSES.get(head.kind, "binary_crossentropy")
     plan = TrainingPlan(epochs, batch_size, fit, default, loss)
     if recipe is not None and recipe.train is not None:
-        return plan, f"by the recipe's own code ({subject.reference})"
+        unused = (
+            "; the epochs or batch size asked for do not reach it" if settings.epochs or settings.batch_size else ""
+        )
+        return plan, f"by the recipe's own code ({subject.reference}){unused}"
     how = (
         f"with Adam at {DEFAULT_RATE:g} and {loss}, poolaudit's default, because the model carries no compile "
         "configuration"

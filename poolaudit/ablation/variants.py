@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from poolaudit.ablation.locate import LocatedSite, locate, site_named
 from poolaudit.ablation.refusals import IdlePooling, RefusedAction
-from poolaudit.errors import InvalidInputError
+from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.evidence.geometry import PoolingSite
 from poolaudit.registry import Registry
 
@@ -258,6 +259,17 @@ def replacements_for(
 
 
 def _called(action: Action, site: PoolingSite, options: Mapping[str, Option]) -> Any:
+    parameters = list(inspect.signature(action.replace).parameters.values())[1:]
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        names = [parameter.name for parameter in parameters]
+        for name in options:
+            if name not in names:
+                allowed = listed(names) if names else "none at all"
+                raise InvalidInputError(
+                    f"The options {dict(options)} of {action.name!r} do not fit: it has no option {name!r}",
+                    allowed,
+                    did_you_mean(name, names),
+                )
     try:
         return action.replace(site, **options)
     except (TypeError, ValueError) as error:

@@ -16,7 +16,8 @@ from poolaudit.ablation.layers import GeMPooling2D
 from poolaudit.ablation.models import build_trial_model
 from poolaudit.ablation.preparation import hold_back
 from poolaudit.ablation.refusals import VariantError
-from poolaudit.ablation.subject import model_source, subject_of
+from poolaudit.ablation.settings import AblationSettings
+from poolaudit.ablation.subject import model_source, subject_from_recipe, subject_of, training_plan
 from poolaudit.ablation.surgery import VariantImpossible, VariantUnchanged, build_variant
 from poolaudit.ablation.training import Materials, run_trial
 from poolaudit.ablation.trial import ModelSource, TrainingPlan, make_spec
@@ -29,6 +30,7 @@ from poolaudit.results import AuditResult
 from poolaudit.store.trials import TrialStore
 from poolaudit.subject._final_activation import compiled_loss
 from poolaudit.subject.data import load_splits
+from poolaudit.subject.heads import find_head
 from poolaudit.subject.models import load_model
 
 TRAIN, TEST = ablation_recipes.data(120, 20), ablation_recipes.data(200, 21)
@@ -191,6 +193,14 @@ def test_a_train_function_may_return_what_fit_returns_but_no_number() -> None:
     assert len(trial("history").facts["history"]["loss"]) == 2
     with pytest.raises(InvalidInputError, match="returned a float"):
         trial("number")
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(None, False), (3, True)])
+def test_epochs_that_do_not_reach_a_train_function_are_told(epochs: int | None, told: bool) -> None:
+    subject = subject_from_recipe("ablation_own_code:history")
+    head = find_head(load_model(subject.model), np.full((2, 1), 0.5))
+    _, statement = training_plan(subject, AblationSettings(epochs=epochs), head)
+    assert ("do not reach it" in statement) is told
 
 
 def test_a_recipe_has_no_trained_weights_to_recalibrate(tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ def test_options_reach_the_layer() -> None:
     assert changed.model.get_layer("first").filter_size == 5
     with pytest.raises(InvalidInputError, match="do not fit"):
         built(models.sequential_2d(), "blur(size=5)@first")
+    with pytest.raises(InvalidInputError, match=r"no option 'fitler_size'\. Allowed: 'filter_size'\. Did you mean"):
+        built(models.sequential_2d(), "blur(fitler_size=5)@first")
+    with pytest.raises(InvalidInputError, match=r"no option 'size'\. Allowed: none at all"):
+        built(models.sequential_2d(), "average(size=5)@first")
 
 
 def test_each_call_of_a_shared_layer_can_be_changed_by_itself() -> None:
