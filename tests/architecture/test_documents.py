@@ -63,6 +63,14 @@ def test_every_python_block_parses_and_names_what_exists(document: Path) -> None
                 assert name in poolaudit.__all__ or (ROOT / "poolaudit" / name).exists(), name
 
 
+def test_the_readme_quotes_the_benchmarks_as_they_are() -> None:
+    quoted = (ROOT / "README.md").read_text().partition("## Measured")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    numbers = re.findall(r"\d[\d,.]*\d|\d", quoted)
+    assert len(numbers) > 8
+    assert [number for number in numbers if number not in page] == []
+
+
 def test_the_page_of_public_names_is_that_of_the_package() -> None:
     page = runpy.run_path(str(ROOT / "scripts" / "api_page.py"))["page"]
     assert (ROOT / "docs" / "api.md").read_text() == page(), "run: python scripts/api_page.py > docs/api.md"
