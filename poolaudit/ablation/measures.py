@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from poolaudit.evidence.ablation import BACKWARDS
 from poolaudit.statistics import influence
 from poolaudit.statistics.influence import Measured
 from poolaudit.statistics.ranking import rank_scores, roc_auc
@@ -211,10 +212,11 @@ def _drawn_thresholds(scores: Floats, truth: Mask, wanted: float, draws: npt.NDA
 def _state(scores: list[Floats], truths: list[Mask]) -> tuple[str, str]:
     if all(float(np.ptp(score)) < _CONSTANT for score in scores):
         return DEAD, "it gives the same answer for every item"
-    for score, truth in zip(scores, truths, strict=True):
-        area = roc_auc(rank_scores(score, truth))
-        if area.low is None or area.low > 0.5 or (area.high is not None and area.high < 0.5):
-            return LEARNED, ""
+    areas = [roc_auc(rank_scores(score, truth)) for score, truth in zip(scores, truths, strict=True)]
+    if any(area.low is None or area.low > 0.5 for area in areas):
+        return LEARNED, ""
+    if any(area.high is not None and area.high < 0.5 for area in areas):
+        return LEARNED, BACKWARDS
     return COLLAPSED, "its scores rank the class of interest no better than chance (ROC AUC 0.5 is in the interval)"
 
 

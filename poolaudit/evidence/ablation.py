@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from poolaudit.evidence.estimates import Estimate
 
+# Of a trial that learned the other way round: it ranks, and so is no chance.
+BACKWARDS = "its scores rank the class of interest backwards (ROC AUC below 0.5 with its whole interval)"
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -132,7 +135,7 @@ class TrialRow:
     Attributes:
         arm: Name of the variant, with " (control)" for a control.
         state: "learned", "collapsed", "dead", "diverged" or "failed".
-        reason: Why it did not learn; empty where it did.
+        reason: Why it did not learn, or `BACKWARDS`; else empty.
         metrics: Pairs of metric and value; None where it is not defined.
     """
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from scipy import special
 
-from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, TrialRow
+from poolaudit.evidence.ablation import BACKWARDS, AblationEvidence, ArmEvidence, TrialRow
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
@@ -38,7 +38,8 @@ def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
         gives the same answer for every item, as diverged where it ends in NaN. All are counted and none enters an
         effect. Any of them in the baseline fails; it is a minor finding where they are at most a fifth of its trials,
         or stand in variants alone. Where the test items of the class are so few that a training with a ROC AUC of 0.7
-        would often pass for chance, a collapse is not shown, and the check is undecided.
+        would often pass for chance, a collapse is not shown, and the check is undecided. Fails too where most of the
+        baseline's trainings rank the class backwards: labels of test and training do not fit each other then.
     Do: Lower the learning rate, warm it up, change the start weights or add normalisation until every seed learns.
     False alarm: The pooling itself leaves nothing to learn from: then the arm collapses with every seed (PA350).
     """
@@ -53,6 +54,18 @@ def every_training_learns(evidence: Evidence, policy: Policy) -> Judgement:
     if not trained:
         return Judgement(Outcome.SKIPPED, "No trial was trained.")
     facts = tuple(Fact(arm.name, _states(arm)) for arm in lost)
+    own = [row for row in ablation.trials if row.arm == ablation.baseline.name and row.state == LEARNED]
+    backwards = [row for row in own if row.reason == BACKWARDS]
+    if 2 * len(backwards) > len(own):
+        return Judgement(
+            Outcome.FAILED,
+            f"{len(backwards)} of {len(own)} trainings of the baseline rank {class_words(ablation)} backwards in the "
+            "test: its labels are in another order than those of the training, or it is of another kind. No effect "
+            "below means what it says.",
+            facts,
+            "Test labels in the order of the training's.",
+            subjects=(Subject("order of the test labels"),),
+        )
     if not lost:
         return Judgement(Outcome.PASSED, f"All {trained} trainings learned.")
     total = sum(_lost(arm) for arm in lost)

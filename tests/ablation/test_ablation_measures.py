@@ -18,6 +18,7 @@ from poolaudit.ablation.measures import (
     measure_trial,
     unmeasured,
 )
+from poolaudit.evidence.ablation import BACKWARDS
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random(600) < 0.3).astype(np.int64)
@@ -72,6 +73,12 @@ def test_the_chosen_threshold_has_the_highest_recall_that_keeps_the_precision() 
 )
 def test_not_learning_is_told_from_being_under_confident(trial: Any, state: str) -> None:
     assert trial().state == state
+
+
+def test_a_ranking_the_other_way_round_is_told() -> None:
+    assert measured(-2.0).reason == BACKWARDS
+    assert measured(-2.0).state == "learned", "it is no chance either"
+    assert measured(2.0).reason == ""
 
 
 def test_recall_is_never_compared_where_guessing_would_do() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from poolaudit.evidence.ablation import Comparison
+from poolaudit.evidence.ablation import BACKWARDS, Comparison
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import all_detectors
@@ -203,6 +203,18 @@ def test_many_collapsed_seeds_weigh_more_than_one() -> None:
     assert found("PA501", unstable()).severity is Severity.MAJOR
     one = ablation(arm("weaker@p", NOTHING), base=baseline(trained=8, learned=7, collapsed=1))
     assert found("PA501", one).severity is Severity.MINOR
+
+
+@pytest.mark.parametrize(("turned", "outcome"), [(5, Outcome.FAILED), (2, Outcome.PASSED)])
+def test_trainings_that_rank_backwards_are_no_fine_trainings(turned: int, outcome: Outcome) -> None:
+    rows = tuple(
+        dataclasses.replace(trial("baseline", seed, 0.1), reason=BACKWARDS if seed < turned else "")
+        for seed in range(5)
+    )
+    finding = found("PA501", ablation(arm("weaker@p", NOTHING), trials=rows))
+    assert finding.outcome is outcome
+    if outcome is Outcome.FAILED:
+        assert "5 of 5 trainings of the baseline rank 'fraud' backwards" in finding.summary
 
 
 def test_too_few_test_items_show_no_collapse() -> None:
