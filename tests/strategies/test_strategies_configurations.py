@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from random import Random
 
 import numpy as np
 import pytest
@@ -127,12 +128,14 @@ def test_options_are_obeyed():
 
 
 def test_cases_shrink_to_small_numbers():
-    least = find(pool_cases("max"), lambda case: True)
+    # Shrinking may end in a local minimum, once in some hundred starts; which start it is must not be left to chance.
+    least = find(pool_cases("max"), lambda case: True, random=Random(7))
     assert least.input_shape == (1, 1, 1)
     assert least.configuration == PoolConfiguration("max", 1, (1,))
     overlapping = find(
         pool_cases("max", 2),
         lambda case: case.configuration.effective_strides[1] < case.configuration.effective_window[1],
+        random=Random(7),
     )
     assert math.prod(overlapping.input_shape) <= 2
     assert overlapping.configuration.window == (1, 2)
