@@ -212,10 +212,13 @@ def _drawn_thresholds(scores: Floats, truth: Mask, wanted: float, draws: npt.NDA
 def _state(scores: list[Floats], truths: list[Mask]) -> tuple[str, str]:
     if all(float(np.ptp(score)) < _CONSTANT for score in scores):
         return DEAD, "it gives the same answer for every item"
-    areas = [roc_auc(rank_scores(score, truth)) for score, truth in zip(scores, truths, strict=True)]
-    if any(area.low is None or area.low > 0.5 for area in areas):
-        return LEARNED, ""
-    if any(area.high is not None and area.high < 0.5 for area in areas):
+    is_backwards = False
+    for score, truth in zip(scores, truths, strict=True):
+        area = roc_auc(rank_scores(score, truth))
+        if area.low is None or area.low > 0.5:
+            return LEARNED, ""
+        is_backwards |= area.high is not None and area.high < 0.5
+    if is_backwards:
         return LEARNED, BACKWARDS
     return COLLAPSED, "its scores rank the class of interest no better than chance (ROC AUC 0.5 is in the interval)"
 

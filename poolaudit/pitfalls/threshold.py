@@ -86,9 +86,8 @@ def threshold_costs_no_recall(evidence: Evidence, policy: Policy) -> Judgement:
         threshold costs nothing; retraining would be wasted.
     How: Where recall is not shown to be good, the threshold is chosen on one half of the test items and judged on the
         other (cross-fitting, so no item is judged by a threshold it chose; the median over many divisions). If
-        recall at the demanded precision then
-        reaches `good_recall` with its whole interval, the threshold is to blame: failed where recall as shipped is
-        below the bar with its whole interval, undecided where it straddles the bar.
+        recall at the demanded precision then reaches `good_recall` with its whole interval, the threshold is to blame:
+        failed where recall as shipped is below the bar with its whole interval, undecided where it straddles the bar.
     Do: Choose the threshold on validation data (`--validation`): the report then states the threshold, where it comes
         from, and its precision and recall on the test split.
     False alarm: The scores were calibrated or the threshold fixed for a different prevalence than the test split has.

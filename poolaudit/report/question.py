@@ -65,7 +65,7 @@ class Question:
         lost = self._lost(was)
         if not lost:
             return change, why
-        gone = f"not assessed any more: {listed(sorted(lost), 6)}"
+        gone = f"not assessed any more: {_names(lost)}"
         accused = {subject.name for subject in now.subjects}
         if not now.is_open or (accused and accused <= lost):
             return Change.NO_LONGER_ASSESSED, (*why, gone)
@@ -165,7 +165,7 @@ def _notes(old: AuditResult, new: AuditResult) -> Iterator[str]:
         yield f"The class of interest was {was} and is {now}: what is not asked any more is not fixed."
     gone = _present(old) - _present(new)
     if gone:
-        yield f"The new test data hold no item of {listed(sorted(gone), 6)}: nothing is known of what it was before."
+        yield f"The new test data hold no item of {_names(gone)}: nothing is known of what it was before."
     if set(old.evidence.evaluation.class_names) != set(new.evidence.evaluation.class_names):
         yield "The classes differ; only metrics of classes in both are compared."
 

@@ -33,9 +33,9 @@ class ResultCache:
     def get(self, key: str | None, policy: Policy | None = None) -> AuditResult | None:
         if key is None:
             return None
-        from poolaudit.audit import judge_again
-
         if key not in self._known and self._folder is not None and (self._folder / f"{key}.json").is_file():
+            from poolaudit.audit import judge_again
+
             try:
                 stored = load_result(self._folder / f"{key}.json")
                 if stored != judge_again(stored, policy or stored.policy):

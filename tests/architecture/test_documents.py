@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+from documents.blocks import PAGES, ROOT, blocks_in
 
 
 def blocks(document: Path, *languages: str) -> list[str]:
-    return [text for language, text in BLOCK.findall(document.read_text()) if language in languages]
+    return [block.text for block in blocks_in(document) if block.language in languages]
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -40,7 +38,7 @@ def wrong_words(words: list[str]) -> list[str]:
     return [word for word in words[2:] if word.startswith("--") and word.split("=")[0] not in {*options, "--help"}]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", PAGES, ids=lambda document: document.name)
 def test_every_command_in_a_document_exists_with_its_options(document: Path) -> None:
     for text in blocks(document, "sh", ""):
         for words in commands_in(text):
@@ -52,7 +50,7 @@ def test_a_wrong_option_is_noticed() -> None:
     assert wrong_words(["poolaudit", "audti"]) == ["audti"]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", PAGES, ids=lambda document: document.name)
 def test_every_python_block_parses_and_names_what_exists(document: Path) -> None:
     import poolaudit
 

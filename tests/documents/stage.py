@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from documents.blocks import ROOT
+
 _MAKE = """
 import pathlib
 import keras

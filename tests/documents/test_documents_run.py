@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from documents.blocks import Block, blocks_in, lines_not_printed
-from documents.stage import ROOT, copy_of_checkout, run, set_stage
+from documents.blocks import PAGES, Block, blocks_in, lines_not_printed
+from documents.stage import copy_of_checkout, run, set_stage
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages of blocks that are made from, and checked against, what they come from.
 _MADE = ("api.md", "tensorflow-divergences.md")
 _CODE = ("sh", "python")

@@ -13,22 +13,13 @@ from hypothesis import strategies as st
 from poolaudit.evaluation.coherence import contradictions_in
 from poolaudit.evaluation.evaluate import evaluate
 from poolaudit.subject.predictions import Predictions
+from specimens.outcomes import predictions
 
 
 def predictions_of(labels: Any, probabilities: Any, scores: Any, *, normalised: bool = True) -> Predictions:
-    return Predictions(
-        labels=labels,
-        predicted=scores.argmax(axis=1).astype(np.int64),
-        probabilities=probabilities,
-        class_names=tuple(f"class {index}" for index in range(scores.shape[1])),
-        groups=None,
-        times=None,
-        paths=None,
-        source="drawn",
-        sha256="0" * 64,
-        stated="drawn",
-        normalised=normalised and probabilities is not None,
-    )
+    names = [f"class {index}" for index in range(scores.shape[1])]
+    made = predictions(labels, scores.argmax(axis=1), names, probabilities)
+    return replace(made, normalised=made.normalised and normalised)
 
 
 @st.composite
@@ -48,8 +39,8 @@ def any_predictions(draw: st.DrawFn) -> Predictions:
 
 @settings(max_examples=60, deadline=None)
 @given(any_predictions(), st.booleans(), st.sampled_from([0.5, 0.85]))
-def test_every_evaluation_is_coherent(predictions: Predictions, of_interest: bool, bar: float) -> None:
-    evidence = evaluate(predictions, positive="class 0" if of_interest else None, wanted_recall=bar)
+def test_every_evaluation_is_coherent(drawn: Predictions, of_interest: bool, bar: float) -> None:
+    evidence = evaluate(drawn, positive="class 0" if of_interest else None, wanted_recall=bar)
     assert list(contradictions_in(evidence, 0.95, 0.99)) == [], "judged by another bar later"
     assert list(contradictions_in(evidence, 0.95, bar)) == []
     without = replace(evidence, curves=())
