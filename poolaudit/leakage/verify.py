@@ -32,7 +32,7 @@ _CLEARLY = 0.5
 _WORTH_DEGRADING = 0.15
 _WORTH_MOVING = 0.05
 _HARDLY_DIFFERENT = 0.02
-_PAIRS_AT_ONCE_CELLS = 1_500_000
+_PAIRS_AT_ONCE_CELLS = 300_000
 
 Fetch = Callable[[Array], Floats]
 
@@ -85,6 +85,7 @@ def compare(
     shifts, drifts, gains = (np.zeros((n, k), np.float32) for _ in range(3))
     twins = np.zeros((n, k), np.bool_)
     at_once = max(1, _PAIRS_AT_ONCE_CELLS // int(np.prod(frame.shape)) // k)
+    starts = _starts(layout, frame, moves)
     for start in range(0, n, at_once):
         rows = slice(start, min(start + at_once, n))
         _compare_some(
@@ -96,6 +97,7 @@ def compare(
             layout,
             frame,
             moves,
+            starts,
             keep,
         )
     order = np.argsort(score_of(residuals), axis=1, kind="stable")
@@ -128,6 +130,7 @@ def _compare_some(
     layout: Layout,
     frame: Frame,
     moves: Sequence[Move],
+    starts: tuple[Floats, Floats],
     keep: int,
 ) -> None:
     residuals, links, shifts, drifts, gains, twins = into
@@ -139,7 +142,7 @@ def _compare_some(
     wanted, back = np.unique(items[row, column], return_inverse=True)
     originals = fetch(wanted)[back]
     originals = _turned_back(originals, move_of[row, column], layout, moves)
-    linear, offset = _starts(move_of[row, column], layout, frame, moves)
+    linear, offset = (of_moves[move_of[row, column]] for of_moves in starts)
     values, inside = warp(originals, linear, offset, frame)
     left = np.full(items.shape, np.inf, np.float32)
     # Smoothed, so that a copy that lost its finest detail still comes before another item that has some.
@@ -245,12 +248,12 @@ def _turned_back(items: Floats, move_of: Array, layout: Layout, moves: Sequence[
     return items
 
 
-def _starts(move_of: Array, layout: Layout, frame: Frame, moves: Sequence[Move]) -> tuple[Floats, Floats]:
-    """Where each place of the query lies in the item, by the move that found the pair."""
+def _starts(layout: Layout, frame: Frame, moves: Sequence[Move]) -> tuple[Floats, Floats]:
+    """(moves, rank, rank) and (moves, rank): where each place of the query lies in the item, by every move."""
     ratio = np.array([fine / coarse for fine, coarse in zip(frame.shape, layout.coarse, strict=True)][: frame.rank])
     linear = np.stack([np.diag(ratio) @ np.linalg.inv(move.linear) @ np.diag(1 / ratio) for move in moves])
     offset = np.stack([-(np.linalg.inv(move.linear) @ move.offset) * ratio for move in moves])
-    return linear.astype(np.float32)[move_of], offset.astype(np.float32)[move_of]
+    return linear.astype(np.float32), offset.astype(np.float32)
 
 
 def _power(queries: Floats, frame: Frame) -> Floats:
