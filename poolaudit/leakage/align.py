@@ -72,7 +72,7 @@ def warp(items: Floats, linear: Floats, offset: Floats, frame: Frame) -> tuple[F
     values = []
     for channel in range(kept):
         ends = [
-            flat.take(start + (channel + sum(step for step, end in zip(steps, at, strict=True) if end)))
+            flat[channel + sum(step for step, end in zip(steps, at, strict=True) if end) :].take(start)
             for at in itertools.product((0, 1), repeat=rank)
         ]
         # product counts its last place fastest, so the pairs merge from the last part to the first.
