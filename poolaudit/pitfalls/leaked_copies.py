@@ -12,6 +12,8 @@ from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.pitfalls.ablation_without_leak import (
     CHANGED,
     decided_words,
+    exchanged_facts,
+    trained_facts,
     variants_without_leak,
 )
 from poolaudit.pitfalls.detector import Judgement, detect, detector
