@@ -107,13 +107,13 @@ def _ablation(
     try:
         again = _measured_again(context, before, test, clean)
     except InvalidInputError as error:
-        not_ranked = _NOT_RANKED.format(error) if retrained else ""
+        not_ranked = _NOT_RANKED.format(str(error).rstrip(".")) if retrained else ""
         return replace(ranked, reason=ranked.reason or str(error), not_ranked=not_ranked), None
     after, confidence = again.evidence, context.plan.policy.confidence
     if metric is not None:
         ranked = replace(ranked, clean=_swaps(after, metric))
     if again.not_trained:
-        return replace(ranked, not_ranked=_NOT_RANKED.format(again.not_trained)), None
+        return replace(ranked, not_ranked=_NOT_RANKED.format(again.not_trained.rstrip("."))), None
     leaked = tuple(
         LeakedEffect(
             arm.name,

@@ -209,7 +209,8 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     return Judgement(
         Outcome.PASSED,
         "No demand is met only because of the leaked items."
-        + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else ""),
+        + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else "")
+        + (" Without them no decision of the ablation is shown to change." if variants else ""),
         facts,
     )
 
