@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, Comparison
 from poolaudit.evidence.estimates import Estimate
-from poolaudit.evidence.leakage import LeakageEvidence, LeakedEffect
+from poolaudit.evidence.leakage import LeakageEvidence, LeakedEffect, RankingWithoutLeak
 from poolaudit.evidence.wording import p_value
 from poolaudit.findings import Fact
-from poolaudit.pitfalls.ablation_reading import points
+from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, points
 from poolaudit.results import Evidence
 
 SAME, CHANGED, WITHIN = "the same", "changed", "not shown to change"
@@ -119,22 +121,36 @@ def exchanged_facts(leak: LeakageEvidence) -> tuple[Fact, ...]:
     ranking = leak.impact.ranking
     if ranking is None:
         return ()
-    facts = []
+    facts, metric = [], METRIC_NAMES.get(ranking.metric, ranking.metric)
     if ranking.reason is not None:
         facts.append(Fact("Ranking of the exchanged pooling without the leak", f"not measured: {ranking.reason}"))
-    elif [name for name, _ in ranking.all] == [name for name, _ in ranking.clean]:
-        facts.append(Fact("Ranking of the exchanged pooling without the leak", f"the same, by {ranking.metric}"))
+    elif not _turned(ranking):
+        facts.append(Fact("Ranking of the exchanged pooling without the leak", f"the same, by {metric}"))
     else:
         orders = [", ".join(name for name, _ in order[:4]) for order in (ranking.all, ranking.clean)]
         facts.append(
             Fact(
                 "Ranking of the exchanged pooling without the leak",
-                f"all: {orders[0]}; clean: {orders[1]} ({ranking.metric})",
+                f"all: {orders[0]}; clean: {orders[1]} ({metric})",
             )
         )
     if ranking.not_ranked:
         facts.append(Fact("Ranking of the trained variants", ranking.not_ranked))
     return tuple(facts)
+
+
+def _turned(ranking: RankingWithoutLeak) -> bool:
+    """Whether two variants swap places; those that come to share one do not."""
+    clean = dict(ranking.clean)
+    known = [(value, clean[name]) for name, value in ranking.all if name in clean]
+    return len(known) < len(ranking.all) or any(
+        (first[0] - second[0]) * (first[1] - second[1]) < 0 for first, second in itertools.combinations(known, 2)
+    )
+
+
+def shared_places(ranked: Sequence[tuple[str, float]]) -> dict[str, int]:
+    """Places from 1, best first; equal values share a place."""
+    return {name: 1 + sum(other > value for _, other in ranked) for name, value in ranked}
 
 
 def _effect(ablation: AblationEvidence, arm: ArmEvidence) -> Estimate:
@@ -143,8 +159,7 @@ def _effect(ablation: AblationEvidence, arm: ArmEvidence) -> Estimate:
 
 
 def _places(ablation: AblationEvidence, arms: list[ArmEvidence]) -> dict[str, int]:
-    known = [(arm.name, value) for arm in arms if (value := _effect(ablation, arm).value) is not None]
-    return {name: place for place, (name, _) in enumerate(sorted(known, key=lambda pair: (-pair[1], pair[0])), start=1)}
+    return shared_places([(arm.name, value) for arm in arms if (value := _effect(ablation, arm).value) is not None])
 
 
 def _state(

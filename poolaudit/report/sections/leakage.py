@@ -6,7 +6,7 @@ from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.leakage import LeakageEvidence, LeakPair, RankingWithoutLeak
 from poolaudit.evidence.wording import p_value, percent
 from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, class_words
-from poolaudit.pitfalls.ablation_without_leak import VariantWithoutLeak, variants_without_leak
+from poolaudit.pitfalls.ablation_without_leak import VariantWithoutLeak, shared_places, variants_without_leak
 from poolaudit.report.blocks import (
     Block,
     Exhibit,
@@ -171,13 +171,12 @@ def _trained(result: AuditResult) -> tuple[Block, ...]:
             (
                 "Variant",
                 "All test items",
-                "Decision",
                 "Clean",
-                "Decision",
                 "Leaked",
                 "Leaked against clean",
                 "Place",
-                "Decision without the leak",
+                "Decision",
+                "Without the leak",
             ),
             tuple(_trained_row(variant) for variant in variants),
             "numbers sentences",
@@ -189,18 +188,20 @@ def _trained_row(variant: VariantWithoutLeak) -> tuple[str, ...]:
     leaked, test = variant.leaked, "not tested"
     if leaked is not None and leaked.p_value is not None:
         test = p_value(leaked.p_value)
-    place = "–" if variant.clean_place is None else str(variant.clean_place)
     return (
         variant.name,
         _effect_cell(variant.all),
-        variant.decision,
         _effect_cell(variant.clean),
-        variant.clean_decision,
         "–" if leaked is None else _effect_cell(leaked.effect),
         test,
-        f"{variant.place} → {place}" if place != str(variant.place) else place,
+        _before_after(variant.place, variant.clean_place),
+        _before_after(variant.decision, variant.clean_decision),
         variant.state,
     )
+
+
+def _before_after(before: object, after: object) -> str:
+    return str(after) if before == after else f"{before} → {'–' if after is None else after}"
 
 
 def _effect_cell(estimate: Estimate) -> str:
@@ -208,7 +209,7 @@ def _effect_cell(estimate: Estimate) -> str:
 
 
 def _ranking(ranking: RankingWithoutLeak) -> Table:
-    places = {name: (place, value) for place, (name, value) in enumerate(ranking.clean, start=1)}
+    clean, places, clean_places = dict(ranking.clean), shared_places(ranking.all), shared_places(ranking.clean)
     return Table(
         "The exchanged pooling ranked again without the leak",
         f"Difference in {ranking.metric.replace('_', ' ')} when the pooling is exchanged under the shipped weights.",
@@ -216,12 +217,12 @@ def _ranking(ranking: RankingWithoutLeak) -> Table:
         tuple(
             (
                 name,
-                str(place),
+                str(places[name]),
                 f"{value:+.3f}",
-                str(places[name][0]) if name in places else "not measured",
-                f"{places[name][1]:+.3f}" if name in places else "not measured",
+                str(clean_places[name]) if name in clean else "not measured",
+                f"{clean[name]:+.3f}" if name in clean else "not measured",
             )
-            for place, (name, value) in enumerate(ranking.all, start=1)
+            for name, value in ranking.all
         ),
         "numbers",
     )
