@@ -10,7 +10,7 @@ from poolaudit.ablation.arms import Arms
 from poolaudit.ablation.effects import validation_variance
 from poolaudit.ablation.evidence import Findings, assemble
 from poolaudit.ablation.ledger import FEWEST_PAIRS, Ledger
-from poolaudit.ablation.measures import LEARNED, MATCHED, Mask, TrialMeasures
+from poolaudit.ablation.measures import LEARNED, MATCHED, Mask
 from poolaudit.ablation.preparation import Prepared, Tell, prepare, question_of
 from poolaudit.ablation.race import Rules
 from poolaudit.ablation.run import exchange_pooling, quiet_retracing
@@ -40,12 +40,16 @@ class MeasuredAgain:
         others: Each trained variant's difference to the baseline on the other test items, on the metric that decides;
             None where it has none there.
         shifts: The same on the other items minus that on these.
+        leader: The trained variant that does best on all test items; empty where none does better than the baseline.
+        against_leader: The difference of each other trained variant to it on these items; None where it has none.
         not_trained: Why the trained variants were not measured again; empty where they were, or nothing was trained.
     """
 
     evidence: AblationEvidence
     others: dict[str, Crossed | None] = field(default_factory=dict)
     shifts: dict[str, Crossed | None] = field(default_factory=dict)
+    leader: str = ""
+    against_leader: dict[str, Crossed | None] = field(default_factory=dict)
     not_trained: str = ""
 
 
@@ -81,6 +85,8 @@ def measure_again(
     found, not_trained = Findings(arms, before.targets, before.positive), ""
     others: dict[str, Crossed | None] = {}
     shifts: dict[str, Crossed | None] = {}
+    against: dict[str, Crossed | None] = {}
+    leader = _leader(before)
     if before.depth == RETRAINED:
         try:
             stored = _Stored(run, before, arms)
@@ -92,9 +98,13 @@ def measure_again(
             assert found.ledger is not None
             assert there.ledger is not None
             for name in found.ledger.names:
-                pairs = _learned_in_both(before, name)
-                others[name] = _difference(there.ledger, None, name, pairs)
-                shifts[name] = _difference(there.ledger, found.ledger, name, pairs)
+                pairs = _learned_in_both(before, name, BASELINE)
+                others[name] = _difference([there.ledger], name, BASELINE, pairs)
+                shifts[name] = _difference([there.ledger, found.ledger], name, BASELINE, pairs)
+            for arm in before.variants if leader else ():
+                if arm.comparison is not None and arm.name != leader:
+                    pairs = _learned_in_both(before, arm.name, leader)
+                    against[arm.name] = _difference([found.ledger], arm.name, leader, pairs)
     exchanged = [parse_variant(arm.name) for arm in before.variants if arm.swap]
     if exchanged:
         with quiet_retracing():
@@ -105,7 +115,7 @@ def measure_again(
         found.swapped |= dict.fromkeys(found.unchanged - unchanged, found.shipped)
         found.unchanged = unchanged
     evidence = assemble(found, settings, policy, measured.test, run.targets, ())
-    return MeasuredAgain(evidence, others, shifts, not_trained)
+    return MeasuredAgain(evidence, others, shifts, "" if not_trained else leader, against, not_trained)
 
 
 def _require_enough(run: Prepared, items: Mask) -> None:
@@ -192,29 +202,38 @@ class _Stored:
         return {(arm, seed): trial for (depth, arm, seed), trial in self._stored.items() if depth == wanted}
 
 
-def _learned_in_both(before: AblationEvidence, name: str) -> list[int]:
-    """Seeds with which variant and baseline learned, as all test items showed."""
+def _leader(before: AblationEvidence) -> str:
+    known = [
+        (effect.estimate.value, arm.name)
+        for arm in before.variants
+        if arm.comparison is not None
+        and (effect := arm.effect(before.primary)) is not None
+        and effect.estimate.value is not None
+    ]
+    best, name = max(known, default=(0.0, ""))
+    return name if best > 0 else ""
+
+
+def _learned_in_both(before: AblationEvidence, name: str, other: str) -> list[int]:
+    """Seeds with which both arms learned, as all test items showed."""
     learned = {(row.arm, row.seed) for row in before.trials if row.state == LEARNED}
-    return sorted(seed for arm, seed in learned if arm == name and (BASELINE, seed) in learned)
+    return sorted(seed for arm, seed in learned if arm == name and (other, seed) in learned)
 
 
-def _difference(first: Ledger, second: Ledger | None, name: str, seeds: list[int]) -> Crossed | None:
-    """A variant's paired difference on the items of the first ledger, less that on those of the second."""
-    ledgers = [first] if second is None else [first, second]
-    parts: list[list[tuple[TrialMeasures, TrialMeasures]]] = []
-    for seed in seeds:
-        pairs = [(ledger.arm(name)[seed], ledger.arm(BASELINE)[seed]) for ledger in ledgers]
-        if all(np.isfinite(trial.metrics[first.primary].value) for pair in pairs for trial in pair):
-            parts.append(pairs)
-    if len(parts) < FEWEST_PAIRS:
-        return None
-    metric, signs = first.primary, (1.0, -1.0)[: len(ledgers)]
+def _difference(ledgers: list[Ledger], name: str, other: str, seeds: list[int]) -> Crossed | None:
+    """An arm minus another, paired, on the items of the first ledger, less that on those of a second."""
+    metric, signs = ledgers[0].primary, (1.0, -1.0)[: len(ledgers)]
     differences, influences, draws, support = [], [], [], []
-    for pairs in parts:
-        both = [(sign, v.metrics[metric], b.metrics[metric]) for sign, (v, b) in zip(signs, pairs, strict=True)]
-        differences.append(sum(sign * (v.value - b.value) for sign, v, b in both))
-        influences.append(np.concatenate([sign * (v.influences - b.influences) for sign, v, b in both]))
-        draws.append(sum(sign * (v.matched_draws - b.matched_draws) for sign, (v, b) in zip(signs, pairs, strict=True)))
-        support.append(min(min(v.support, b.support) for _, v, b in both))
-    other = validation_variance(np.stack(draws)) if metric == MATCHED else 0.0
-    return crossed_difference(np.array(differences), np.stack(influences), min(support), other_variance=other)
+    for seed in seeds:
+        pairs = [(ledger.arm(name)[seed], ledger.arm(other)[seed]) for ledger in ledgers]
+        both = [(sign, v.metrics[metric], o.metrics[metric]) for sign, (v, o) in zip(signs, pairs, strict=True)]
+        if not all(np.isfinite((v.value, o.value)).all() for _, v, o in both):
+            continue
+        differences.append(sum(sign * (v.value - o.value) for sign, v, o in both))
+        influences.append(np.concatenate([sign * (v.influences - o.influences) for sign, v, o in both]))
+        draws.append(sum(sign * (v.matched_draws - o.matched_draws) for sign, (v, o) in zip(signs, pairs, strict=True)))
+        support.append(min(min(v.support, o.support) for _, v, o in both))
+    if len(differences) < FEWEST_PAIRS:
+        return None
+    drawn = validation_variance(np.stack(draws)) if metric == MATCHED else 0.0
+    return crossed_difference(np.array(differences), np.stack(influences), min(support), other_variance=drawn)

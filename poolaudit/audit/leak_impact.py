@@ -11,7 +11,7 @@ from poolaudit.ablation.settings import RETRAINED
 from poolaudit.audit.stages import decided, evaluated, predictions_of
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.estimates import Estimate
-from poolaudit.evidence.leakage import LeakedEffect, LeakImpact, RankingWithoutLeak
+from poolaudit.evidence.leakage import AgainstLeader, LeakedEffect, LeakImpact, RankingWithoutLeak
 
 if TYPE_CHECKING:
     from poolaudit.ablation.again import MeasuredAgain
@@ -124,7 +124,12 @@ def _ablation(
         for arm in after.variants
         if arm.comparison is not None
     )
-    return replace(ranked, leaked=leaked), replace(after, notes=(ONLY_MEASURED_CLEAN,)) if retrained else None
+    against = tuple(
+        AgainstLeader(name, _estimate(found, confidence, 1.0), None if found is None else found.p_value())
+        for name, found in again.against_leader.items()
+    )
+    ranked = replace(ranked, leaked=leaked, leader=again.leader, against_leader=against)
+    return ranked, replace(after, notes=(ONLY_MEASURED_CLEAN,)) if retrained else None
 
 
 def _measured_again(context: StageContext, before: AblationEvidence, test: DataSplit, clean: Any) -> MeasuredAgain:
@@ -148,7 +153,7 @@ def _measured_again(context: StageContext, before: AblationEvidence, test: DataS
 
 def _estimate(found: Crossed | None, confidence: float, limit: float) -> Estimate:
     if found is None:
-        return Estimate.not_estimable("fewer than 3 pairs of seeds learned and define it on the leaked items")
+        return Estimate.not_estimable("fewer than 3 pairs of seeds learned and define it on these items")
     return found.estimate(confidence, -limit, limit)
 
 

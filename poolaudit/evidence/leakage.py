@@ -196,6 +196,21 @@ class LeakedEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class AgainstLeader:
+    """A trained variant against the one that does best on all test items, on the clean ones.
+
+    Attributes:
+        name: Of the variant.
+        difference: This variant minus the other, on the metric that decides.
+        p_value: Of no difference, two-sided, paired by seed; None where it is not estimable.
+    """
+
+    name: str
+    difference: Estimate
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RankingWithoutLeak:
     """The variants of the ablation with and without the leaked items.
 
@@ -209,6 +224,9 @@ class RankingWithoutLeak:
         reason: Why the exchanged pooling was not measured again; None where it was.
         not_ranked: What was ranked on all items only, and why; empty where all was ranked again.
         leaked: Each trained variant on the leaked items.
+        leader: The trained variant that does best on all test items; empty where none does better than the baseline,
+            or where none was measured again.
+        against_leader: Each other trained variant against it, on the clean items.
     """
 
     metric: str
@@ -217,6 +235,8 @@ class RankingWithoutLeak:
     reason: str | None = None
     not_ranked: str = ""
     leaked: tuple[LeakedEffect, ...] = ()
+    leader: str = ""
+    against_leader: tuple[AgainstLeader, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

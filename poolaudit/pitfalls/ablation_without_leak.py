@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, Comparison
 from poolaudit.evidence.estimates import Estimate
-from poolaudit.evidence.leakage import LeakageEvidence, LeakedEffect, RankingWithoutLeak
+from poolaudit.evidence.leakage import AgainstLeader, LeakageEvidence, LeakedEffect, RankingWithoutLeak
 from poolaudit.evidence.wording import p_value
 from poolaudit.findings import Fact
 from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, points
@@ -77,14 +77,29 @@ def variants_without_leak(evidence: Evidence) -> tuple[VariantWithoutLeak, ...]:
     return tuple(sorted(rows, key=lambda row: (row.place, row.name)))
 
 
+def overtaken_by(evidence: Evidence) -> AgainstLeader | None:
+    """The variant that is shown to do better on the clean items than the one that does best on all; None without one.
+
+    By an interval corrected for the number of variants compared with the best.
+    """
+    leak, before = evidence.leakage, evidence.ablation
+    if leak is None or before is None or leak.impact.ranking is None:
+        return None
+    against = [found for found in leak.impact.ranking.against_leader if found.p_value is not None]
+    error = before.family_wise_error / max(1, len(against))
+    ahead = [f for f in against if (f.p_value or 0.0) < error and (f.difference.value or 0.0) > 0]
+    return max(ahead, key=lambda found: found.difference.value or 0.0, default=None)
+
+
 def decided_words(decision: str, effect: Estimate) -> str:
     """ "better (+0.120)"."""
     return decision if effect.value is None else f"{decision} ({effect.value:+.3f})"
 
 
-def trained_facts(variants: tuple[VariantWithoutLeak, ...], leak: LeakageEvidence) -> tuple[Fact, ...]:
+def trained_facts(evidence: Evidence) -> tuple[Fact, ...]:
     """What becomes of the trained variants, those whose decision changes first."""
-    if not variants:
+    variants, leak = variants_without_leak(evidence), evidence.leakage
+    if not variants or leak is None:
         return ()
     same = sum(variant.state == SAME for variant in variants)
     changed = sum(variant.state == CHANGED for variant in variants)
@@ -92,13 +107,8 @@ def trained_facts(variants: tuple[VariantWithoutLeak, ...], leak: LeakageEvidenc
     if same + changed < len(variants):
         told += f"; {len(variants) - same - changed} differ, which the intervals allow"
     facts = [Fact("Decisions of the ablation without the leak", told)]
-    orders = [
-        [v.name for v in sorted(variants, key=lambda v: (v.place, v.name))],
-        [v.name for v in sorted(variants, key=lambda v: (v.clean_place or len(variants) + 1, v.name))],
-    ]
-    if orders[0] != orders[1]:
-        words = [", ".join(order[:4]) for order in orders]
-        facts.append(Fact("Order of the trained variants by their effect", f"all: {words[0]}; clean: {words[1]}"))
+    if leak.impact.ranking is not None and leak.impact.ranking.leader:
+        facts.append(Fact("Best trained variant without the leak", _leader_words(evidence, leak.impact.ranking)))
     worth = sorted((v for v in variants if v.state != SAME), key=lambda v: (v.state != CHANGED, v.place))
     for variant in worth[:_VARIANTS_NAMED]:
         shift = ""
@@ -114,6 +124,16 @@ def trained_facts(variants: tuple[VariantWithoutLeak, ...], leak: LeakageEvidenc
     if leak.impact.ablation is not None:
         facts += [Fact("What the trainings saw", note) for note in leak.impact.ablation.notes]
     return tuple(facts)
+
+
+def _leader_words(evidence: Evidence, ranking: RankingWithoutLeak) -> str:
+    overtaker = overtaken_by(evidence)
+    if overtaker is None:
+        return f"{ranking.leader}, best on all test items, is not shown to be overtaken on the clean ones"
+    return (
+        f"{overtaker.name} overtakes {ranking.leader}, best on all test items, on the clean ones by "
+        f"{points(overtaker.difference)}"
+    )
 
 
 def exchanged_facts(leak: LeakageEvidence) -> tuple[Fact, ...]:

@@ -9,10 +9,12 @@ from poolaudit.evidence.leakage import LeakageEvidence, MetricWithoutLeak
 from poolaudit.evidence.wording import p_value, percent, with_interval
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity, Verdict
+from poolaudit.pitfalls.ablation_reading import points
 from poolaudit.pitfalls.ablation_without_leak import (
     CHANGED,
     decided_words,
     exchanged_facts,
+    overtaken_by,
     trained_facts,
     variants_without_leak,
 )
@@ -124,8 +126,9 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         exchanged pooling, and the trained variants from the predictions that their trainings left, by the same rules.
         Fails where a metric meets its bar on all items and is below it on the clean ones, where the verdict is worse
         without the leak, and (as a major finding) where a decision of the ablation changes: it contradicts the one on
-        all items, or it differs, and leaked and clean items differ in the effect beyond chance. A decision that is
-        lost with the items left out has not changed. The trainings themselves saw the originals of the leaked items.
+        all items, or it differs, and leaked and clean items differ in the effect beyond chance; or where the variant
+        that is best on all items is shown to be worse than another on the clean ones. A decision that is lost with
+        the items left out has not changed. The trainings themselves saw the originals of the leaked items.
     Do: Report the metrics on the clean items, and decide by those.
     False alarm: Few clean items: then the interval is wide, and this check says it cannot tell.
     """
@@ -150,7 +153,7 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     facts = (
         *(_fact(m) for m, _ in watched[:12]),
         *without.facts,
-        *trained_facts(variants, leak),
+        *trained_facts(evidence),
         *exchanged_facts(leak),
     )
     if lost:
@@ -185,6 +188,18 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             Severity.MAJOR,
             tuple(Subject(f"decision on {variant.name}") for variant in otherwise),
         )
+    overtaker = overtaken_by(evidence)
+    if overtaker is not None and leak.impact.ranking is not None:
+        return Judgement(
+            Outcome.FAILED,
+            f"The ablation's ranking changes without the leak: {leak.impact.ranking.leader!r} is the best trained "
+            f"variant on all test items, and on the clean ones {overtaker.name!r} does better "
+            f"({points(overtaker.difference)}).",
+            facts,
+            "The same best variant on clean items; or choose by the clean ones.",
+            Severity.MAJOR,
+            (Subject(f"best variant {leak.impact.ranking.leader}"),),
+        )
     moved = [m for m, _ in watched if m.p_value is not None and m.p_value < 0.05 / max(len(watched), 1)]
     unclear = [m for m, bar in watched if _meets(m.all, bar) and not _meets(m.clean, bar)]
     if unclear:
@@ -210,7 +225,7 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         Outcome.PASSED,
         "No demand is met only because of the leaked items."
         + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else "")
-        + (" Without them no decision of the ablation is shown to change." if variants else ""),
+        + (" Without them no decision of the ablation and no best variant is shown to change." if variants else ""),
         facts,
     )
 

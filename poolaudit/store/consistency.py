@@ -181,5 +181,10 @@ def _in_ablation_without_leak(before: AblationEvidence | None, leak: LeakageEvid
     trials = [[(row.arm, row.seed) for row in a.trials] for a in (before, after)]
     if any(first != second for first, second in (stated, arms, trials)):
         yield "the ablation without the leak is of other trainings than that on all test items"
-    if {found.name for found in leaked} != {arm.name for arm in after.variants if arm.comparison is not None}:
+    trained = {arm.name for arm in after.variants if arm.comparison is not None}
+    if {found.name for found in leaked} != trained:
         yield "the variants given on the leaked items are not those that were trained"
+    ranking = leak.impact.ranking
+    compared = set() if ranking is None else {ranking.leader, *(found.name for found in ranking.against_leader)} - {""}
+    if compared and compared != trained:
+        yield "the variants compared with the best one are not those that were trained"

@@ -23,7 +23,7 @@ from poolaudit.audit import AuditPlan, run_audit
 from poolaudit.errors import InvalidInputError
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity
-from poolaudit.pitfalls.ablation_without_leak import CHANGED, SAME, WITHIN, variants_without_leak
+from poolaudit.pitfalls.ablation_without_leak import CHANGED, SAME, WITHIN, overtaken_by, variants_without_leak
 from poolaudit.policy import Policy
 from poolaudit.report.html import render_html
 from poolaudit.results import AuditResult
@@ -180,9 +180,11 @@ def test_a_variant_that_is_better_on_the_leak_alone_is_told(audited) -> None:  #
 def test_a_variant_that_is_better_on_both_is_the_same(audited) -> None:  # type: ignore[no-untyped-def]
     result = audited({VARIANT: (3.0, 3.0)})
     assert (row(result).decision, row(result).clean_decision, row(result).state) == ("better", "better", SAME)
+    assert result.evidence.leakage.impact.ranking.leader == VARIANT
+    assert overtaken_by(result.evidence) is None
     finding = found(result)
-    assert finding.outcome is not Outcome.FAILED, finding.summary
-    assert "no decision of the ablation" in finding.summary or finding.outcome is Outcome.UNDECIDED
+    assert finding.outcome is Outcome.PASSED, finding.summary
+    assert "no decision of the ablation" in finding.summary
 
 
 def test_a_gain_that_stands_on_the_leak_alone_is_told_although_the_rest_is_open(audited) -> None:  # type: ignore[no-untyped-def]
@@ -201,6 +203,20 @@ def test_a_decision_lost_with_the_items_left_out_has_not_changed(audited) -> Non
     told = row(result)
     assert (told.decision, told.clean_decision, told.state) == ("better", "undecided", WITHIN)
     assert found(result).outcome is not Outcome.FAILED, found(result).summary
+
+
+def test_a_best_variant_that_the_leak_put_there_is_told(audited) -> None:  # type: ignore[no-untyped-def]
+    """Both are better than the baseline on all items and on the clean ones; which of them is best is not the same."""
+    skills = {VARIANT: (2.2, 6.0), "average@stem": (3.6, 2.2)}
+    result = audited(skills, clean=250, budget="thorough", stages=STAGES[1:])
+    ranking = result.evidence.leakage.impact.ranking
+    assert ranking.leader == VARIANT
+    assert {found.name for found in ranking.against_leader} >= {"average@stem", "removed@stem"}
+    assert overtaken_by(result.evidence).name == "average@stem"
+    assert {row(result, name).state for name in skills} == {SAME}
+    finding = found(result)
+    assert (finding.outcome, finding.severity) == (Outcome.FAILED, Severity.MAJOR), finding.summary
+    assert "ranking changes" in finding.summary
 
 
 def test_over_pooling_that_the_leak_hides_is_judged(audited) -> None:  # type: ignore[no-untyped-def]
