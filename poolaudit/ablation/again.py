@@ -128,7 +128,8 @@ def _require_enough(run: Prepared, items: Mask) -> None:
             raise InvalidInputError(f"no item is left that is not of {name!r}")
     count = int(np.isin(labels, run.targets).sum())
     if count < FEWEST_ITEMS:
-        raise InvalidInputError(f"only {count} items of {run.positive or 'the classes of interest'!r} are left")
+        of_interest = "the classes of interest" if run.positive is None else repr(run.positive)
+        raise InvalidInputError(f"only {count} items of {of_interest} are left")
 
 
 def _blank(arm: ArmEvidence) -> ArmEvidence:

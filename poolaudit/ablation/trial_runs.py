@@ -6,12 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from poolaudit.ablation.arms import Arms
 from poolaudit.ablation.evidence import Findings
 from poolaudit.ablation.executors.executor import EpochDone, TrialDone
 from poolaudit.ablation.executors.names import make_executor
 from poolaudit.ablation.ledger import Ledger, primary_metric
-from poolaudit.ablation.measures import FAILED, MOST_CLASSES, Mask, Question, TrialMeasures, measure_trial, unmeasured
+from poolaudit.ablation.measures import (
+    FAILED,
+    MOST_CLASSES,
+    Mask,
+    Question,
+    Thresholds,
+    TrialMeasures,
+    measure_trial,
+    thresholds_of,
+    unmeasured,
+)
 from poolaudit.ablation.pace import Pace
 from poolaudit.ablation.preparation import Prepared, matched_precision, probabilities_of, question_of
 from poolaudit.ablation.race import Rules
@@ -66,7 +78,12 @@ class _OutOfTimeError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Trials:
-    """Runs trials and keeps what they gave; `items` are the test items they are measured on, None for all."""
+    """Runs trials and keeps what they gave.
+
+    Attributes:
+        items: (test items,) bool, those that trials are measured on; None for all.
+        thresholds: Of trials that were measured, whatever the test items, by key and precision.
+    """
 
     run: Prepared
     store: TrialStore
@@ -76,6 +93,7 @@ class Trials:
     found: Findings
     news: Callable[[str], None] = lambda text: None
     items: Mask | None = None
+    thresholds: dict[tuple[str, float | None], tuple[Thresholds, ...]] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     outputs: dict[tuple[str, int], StoredTrial] = field(default_factory=dict)
 
@@ -194,7 +212,12 @@ class Trials:
             return unmeasured(question, FAILED if outcome == "failed" else outcome, str(trial.facts["reason"]))
         held = self._validation(trial)
         tested = probabilities_of(trial.arrays["test"], self.run.head)
-        return measure_trial(tested if self.items is None else tested[self.items], held, question)
+        known = None
+        if held is not None and np.isfinite(held).all():
+            key = trial.key, question.precision
+            known = self.thresholds.get(key) or thresholds_of(held, question)
+            self.thresholds[key] = known
+        return measure_trial(tested if self.items is None else tested[self.items], held, question, known)
 
     def _validation(self, trial: StoredTrial | None) -> Any:
         if trial is None or "validation" not in trial.arrays:

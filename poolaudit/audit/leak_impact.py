@@ -106,9 +106,11 @@ def _ablation(
     context.tell(0, 1, "the ablation without the leaked items")
     try:
         again = _measured_again(context, before, test, clean)
-    except InvalidInputError as error:
-        not_ranked = _NOT_RANKED.format(str(error).rstrip(".")) if retrained else ""
-        return replace(ranked, reason=ranked.reason or str(error), not_ranked=not_ranked), None
+    except Exception as error:  # copies that were found are not lost because their impact cannot be measured
+        told = isinstance(error, InvalidInputError)
+        reason = str(error).rstrip(".") if told else f"it crashed ({type(error).__name__}: {error})"
+        not_ranked = _NOT_RANKED.format(reason) if retrained else ""
+        return replace(ranked, reason=ranked.reason or reason, not_ranked=not_ranked), None
     after, confidence = again.evidence, context.plan.policy.confidence
     if metric is not None:
         ranked = replace(ranked, clean=_swaps(after, metric))

@@ -7,26 +7,33 @@ import html
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ablation_recipes
 import numpy as np
 import pytest
+import simulated
 
-from poolaudit.ablation.again import measure_again
+from poolaudit.ablation.again import _difference, _leader, _learned_in_both, measure_again
 from poolaudit.ablation.executors.executor import TrialDone
+from poolaudit.ablation.ledger import Ledger
+from poolaudit.ablation.race import Rules
 from poolaudit.ablation.run import ablate
 from poolaudit.ablation.settings import AblationSettings
 from poolaudit.ablation.subject import AblationSubject
 from poolaudit.ablation.trial import TrialSpec
 from poolaudit.audit import AuditPlan, run_audit
 from poolaudit.errors import InvalidInputError
+from poolaudit.evidence.ablation import TrialRow
+from poolaudit.evidence.estimates import Estimate
+from poolaudit.evidence.leakage import AgainstLeader, LeakedEffect, LeakImpact, RankingWithoutLeak
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.ablation_without_leak import CHANGED, SAME, WITHIN, overtaken_by, variants_without_leak
 from poolaudit.policy import Policy
 from poolaudit.report.html import render_html
-from poolaudit.results import AuditResult
+from poolaudit.results import AuditResult, Evidence
 from poolaudit.store.consistency import contradiction_in
 from poolaudit.store.results import decode_result, encode_result
 from poolaudit.store.trials import StoredTrial, TrialStore
@@ -281,6 +288,17 @@ def test_trainings_that_are_gone_are_told(audited, tmp_path) -> None:  # type: i
     assert impact.ranking.clean, "the exchanged pooling needs no training"
 
 
+def test_a_crash_here_costs_no_more_than_this_part(audited, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def crash(*given: Any, **more: Any) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("poolaudit.ablation.again.measure_again", crash)
+    impact = audited({}, seeds=4).evidence.leakage.impact
+    assert impact.metrics
+    assert impact.ablation is None
+    assert "it crashed (ZeroDivisionError: by zero)" in impact.ranking.not_ranked
+
+
 def test_a_result_that_was_edited_is_refused(audited) -> None:  # type: ignore[no-untyped-def]
     result = audited({}, seeds=4)
     leak = result.evidence.leakage
@@ -318,3 +336,46 @@ def test_real_trainings_decide_as_if_the_test_split_had_been_clean(tmp_path: Pat
     assert [row.metrics for row in again.trials] != [row.metrics for row in results["all"].trials]
     with pytest.raises(InvalidInputError, match="no item of '1' is left"):
         measure_again(subject, results["all"], items & (splits["test"].labels == 0), **more)
+
+
+@pytest.mark.parametrize("number", [2, 3, 7])
+def test_items_taken_at_random_for_leaked_change_nothing(number: int) -> None:
+    """Real trainings of the bank, a tenth of the test items left out: decisions are lost at most."""
+    rng = np.random.default_rng(number)
+    given = simulated.scenario(number)
+    arms = simulated.chosen_seeds(given.arms, rng, 12)
+    drawn = simulated.draw(given, rng, arms["baseline"][:4])
+    everything, _ = simulated.race(drawn, arms, Rules(planned=12))
+    clean = rng.random(len(drawn.test)) >= 0.1
+
+    def part(items: Any) -> Ledger:
+        question = dataclasses.replace(drawn.question, labels=drawn.question.labels[items])
+        of_these = dataclasses.replace(drawn, test=drawn.test[items], question=question)
+        ledger = Ledger(everything.names, everything.rules, everything.primary)
+        for arm, trials in everything.arms.items():
+            for seed in trials:
+                ledger.add(arm, seed, of_these.measures(arms[arm][seed]))
+        return ledger
+
+    before, after = simulated.evidence(everything).ablation, simulated.evidence(part(clean)).ablation
+    rows = [TrialRow(a, seed, t.state, "", 1.0, ()) for a, ts in everything.arms.items() for seed, t in ts.items()]
+    before = dataclasses.replace(before, trials=tuple(rows))
+    names = [arm.name for arm in before.variants if arm.comparison is not None]
+    ledgers, leaked, against = [part(~clean), part(clean)], [], []
+    for name in names:
+        shift = _difference(ledgers, name, "baseline", _learned_in_both(before, name, "baseline"))
+        if shift is not None:
+            estimate = shift.estimate(0.95, -2, 2)
+            leaked.append(LeakedEffect(name, estimate, estimate, shift.p_value()))
+    leader = _leader(before)
+    for name in names:
+        found = _difference(ledgers[1:], name, leader, _learned_in_both(before, name, leader)) if leader else None
+        if found is not None and name != leader:
+            against.append(AgainstLeader(name, found.estimate(0.95), found.p_value()))
+    ranking = RankingWithoutLeak("", (), (), None, "", tuple(leaked), leader, tuple(against))
+    impact = LeakImpact((), Estimate.not_estimable("not measured"), ranking=ranking, ablation=after)
+    evidence = Evidence(ablation=before, leakage=SimpleNamespace(impact=impact))  # type: ignore[arg-type]
+    told = variants_without_leak(evidence)
+    assert len(told) == len(names)
+    assert CHANGED not in {variant.state for variant in told}
+    assert overtaken_by(evidence) is None
