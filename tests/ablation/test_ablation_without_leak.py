@@ -224,6 +224,7 @@ def test_a_best_variant_that_the_leak_put_there_is_told(audited) -> None:  # typ
     finding = found(result)
     assert (finding.outcome, finding.severity) == (Outcome.FAILED, Severity.MAJOR), finding.summary
     assert "ranking changes" in finding.summary
+    assert "the same; overtaken by average@stem" in render_html(result)
 
 
 def test_over_pooling_that_the_leak_hides_is_judged(audited) -> None:  # type: ignore[no-untyped-def]

@@ -6,7 +6,12 @@ from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.leakage import LeakageEvidence, LeakPair, RankingWithoutLeak
 from poolaudit.evidence.wording import p_value, percent
 from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, class_words
-from poolaudit.pitfalls.ablation_without_leak import VariantWithoutLeak, shared_places, variants_without_leak
+from poolaudit.pitfalls.ablation_without_leak import (
+    VariantWithoutLeak,
+    overtaken_by,
+    shared_places,
+    variants_without_leak,
+)
 from poolaudit.report.blocks import (
     Block,
     Exhibit,
@@ -161,12 +166,17 @@ def _trained(result: AuditResult) -> tuple[Block, ...]:
     after, variants = leak.impact.ablation, variants_without_leak(result.evidence)
     if after is None or not variants:
         return (Note(leak.impact.ranking.not_ranked),) if leak.impact.ranking.not_ranked else ()
+    of_class = ""
+    if before.positive is not None:
+        of_class = f" ({after.support:,} of the {before.support:,} of {class_words(before)})"
+    overtaker = overtaken_by(result.evidence)
+    overtaken = {} if overtaker is None else {leak.impact.ranking.leader: f"; overtaken by {overtaker.name}"}
     return (
         Table(
             "The trained variants without the leak",
             f"Change of {METRIC_NAMES[before.primary]} against the baseline: the same trainings, measured from the "
             f"predictions they left and decided by the same rules, on {before.test_items:,} test items and on the "
-            f"{after.test_items:,} clean ones ({after.support:,} of the {before.support:,} of {class_words(before)}). "
+            f"{after.test_items:,} clean ones{of_class}. "
             f"{' '.join(after.notes)} Leaked against clean: paired by seed, not corrected for the number of rows.",
             (
                 "Variant",
@@ -178,13 +188,13 @@ def _trained(result: AuditResult) -> tuple[Block, ...]:
                 "Decision",
                 "Without the leak",
             ),
-            tuple(_trained_row(variant) for variant in variants),
+            tuple(_trained_row(variant, overtaken.get(variant.name, "")) for variant in variants),
             "numbers sentences",
         ),
     )
 
 
-def _trained_row(variant: VariantWithoutLeak) -> tuple[str, ...]:
+def _trained_row(variant: VariantWithoutLeak, overtaken: str) -> tuple[str, ...]:
     leaked, test = variant.leaked, "not tested"
     if leaked is not None and leaked.p_value is not None:
         test = p_value(leaked.p_value)
@@ -196,7 +206,7 @@ def _trained_row(variant: VariantWithoutLeak) -> tuple[str, ...]:
         test,
         _before_after(variant.place, variant.clean_place),
         _before_after(variant.decision, variant.clean_decision),
-        variant.state,
+        f"{variant.state}{overtaken}",
     )
 
 
