@@ -87,11 +87,11 @@ def difference(variant: Arm, baseline: Arm, pairing: Pairing, metric: str) -> Cr
     support = min(min(v.metrics[metric].support, b.metrics[metric].support) for v, b in pairs)
     from_validation = 0.0
     if metric == MATCHED:
-        from_validation = _from_validation(np.stack([v.matched_draws - b.matched_draws for v, b in pairs]))
+        from_validation = validation_variance(np.stack([v.matched_draws - b.matched_draws for v, b in pairs]))
     return crossed_difference(differences, influences, support, other_variance=from_validation)
 
 
-def _from_validation(drawn: npt.NDArray[np.float64]) -> float:
+def validation_variance(drawn: npt.NDArray[np.float64]) -> float:
     """Variance of the mean difference that the choice of validation items brings, whatever the seeds.
 
     Args:

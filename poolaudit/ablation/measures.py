@@ -53,6 +53,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Thresholds:
+    """Of one class: the one chosen on the validation items, and one for each draw of them, shape (draws,)."""
+
+    chosen: float
+    drawn: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TrialMeasures:
     """One trial's metrics.
 
@@ -80,13 +88,19 @@ def draw_validation(items: int, rng: np.random.Generator, draws: int = 200) -> n
     return rng.multinomial(items, np.full(items, 1 / items), size=made).astype(np.uint16)
 
 
-def measure_trial(probabilities: Floats, validation: Floats | None, question: Question) -> TrialMeasures:
+def measure_trial(
+    probabilities: Floats,
+    validation: Floats | None,
+    question: Question,
+    thresholds: tuple[Thresholds, ...] | None = None,
+) -> TrialMeasures:
     """Every metric of a trial.
 
     Args:
         probabilities: float64 (n, classes) on the test items.
         validation: Likewise on the validation items; None where there are none.
         question: The same for all trials.
+        thresholds: What `thresholds_of` gave for these validation items, where it is known; most of the work is in it.
     """
     if not np.isfinite(probabilities).all() or (validation is not None and not np.isfinite(validation).all()):
         return unmeasured(question, DIVERGED, "its outputs are NaN or infinite")
@@ -105,7 +119,9 @@ def measure_trial(probabilities: Floats, validation: Floats | None, question: Qu
         AVERAGE_PRECISION: average([influence.average_precision(t, s) for t, s in zip(truths, scores, strict=True)]),
         "log_loss": influence.mean(_log_losses(probabilities, labels)),
     }
-    matched, draws, reached = _matched(scores, truths, validation, question)
+    if thresholds is None:
+        thresholds = thresholds_of(validation, question)
+    matched, draws, reached = _matched(scores, truths, thresholds, len(labels))
     metrics[MATCHED] = matched
     state, reason = _state(scores, truths)
     return TrialMeasures(metrics, draws, reached, state, reason)
@@ -173,22 +189,30 @@ def choose_threshold(scores: Floats, truth: Mask, wanted: float) -> float:
     return float(ranked.thresholds[np.flatnonzero(keeps)[-1]]) if keeps.any() else float("inf")
 
 
-def _matched(
-    scores: list[Floats], truths: list[Mask], validation: Floats | None, question: Question
-) -> tuple[Measured, Floats, float]:
+def thresholds_of(validation: Floats | None, question: Question) -> tuple[Thresholds, ...]:
+    """The thresholds of each class of interest, whatever the test items; empty where there is nothing to choose on."""
     if validation is None or question.precision is None or question.validation_labels is None:
-        return Measured(float("nan"), np.zeros(len(question.labels)), 0), np.zeros(0), float("nan")
+        return ()
+    found = []
+    for target in question.targets:
+        held, truth = np.ascontiguousarray(validation[:, target]), question.validation_labels == target
+        chosen = choose_threshold(held, truth, question.precision)
+        found.append(Thresholds(chosen, _drawn_thresholds(held, truth, question.precision, question.draws)))
+    return tuple(found)
+
+
+def _matched(
+    scores: list[Floats], truths: list[Mask], thresholds: tuple[Thresholds, ...], items: int
+) -> tuple[Measured, Floats, float]:
+    if not thresholds:
+        return Measured(float("nan"), np.zeros(items), 0), np.zeros(0), float("nan")
     parts, draws, reached = [], [], []
-    for score, truth, target in zip(scores, truths, question.targets, strict=True):
-        held = np.ascontiguousarray(validation[:, target])
-        is_target = question.validation_labels == target
-        threshold = choose_threshold(held, is_target, question.precision)
-        chosen = score >= threshold
+    for score, truth, threshold in zip(scores, truths, thresholds, strict=True):
+        chosen = score >= threshold.chosen
         parts.append(influence.recall(truth, chosen))
         reached.append(influence.precision(truth, chosen).value)
-        thresholds = _drawn_thresholds(held, is_target, question.precision, question.draws)
         positives = np.sort(score[truth])
-        draws.append((len(positives) - np.searchsorted(positives, thresholds)) / max(1, len(positives)))
+        draws.append((len(positives) - np.searchsorted(positives, threshold.drawn)) / max(1, len(positives)))
     defined = [value for value in reached if np.isfinite(value)]
     precision = float(np.mean(defined)) if defined else float("nan")
     return influence.average_of(parts), np.mean(draws, axis=0), precision

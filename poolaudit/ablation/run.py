@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from poolaudit.ablation.arms import Arms, choose_arms
+from poolaudit.ablation.arms import choose_arms
 from poolaudit.ablation.evidence import Findings, assemble
 from poolaudit.ablation.measures import measure_trial
 from poolaudit.ablation.preparation import Prepared, Tell, matched_precision, prepare, probabilities_of, question_of
 from poolaudit.ablation.settings import RECALIBRATED, RETRAINED, AblationSettings
 from poolaudit.ablation.subject import AblationSubject
 from poolaudit.ablation.trial_runs import run_trials
+from poolaudit.ablation.variants import Variant
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.policy import Policy
@@ -63,7 +64,7 @@ def ablate(
         positive,
     )
     shape = (None, *test.inputs.shape[1:])
-    with _quiet_retracing():
+    with quiet_retracing():
         arms = choose_arms(
             subject.model,
             settings.variants,
@@ -78,15 +79,15 @@ def ablate(
             "a model file with trained weights, or depth 'retrained'",
         )
     if subject.is_trained:
-        with _quiet_retracing():
-            _swap(run, arms, found)
+        with quiet_retracing():
+            exchange_pooling(run, arms.variants, found)
     if settings.depth in (RETRAINED, RECALIBRATED):
         run_trials(run, arms, found, news or (lambda text: None))
     return assemble(found, settings, run.policy, test, run.targets, tuple(run.notes))
 
 
 @contextmanager
-def _quiet_retracing() -> Iterator[None]:
+def quiet_retracing() -> Iterator[None]:
     """TensorFlow warns where many functions are traced one after the other, which is what variants are."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
@@ -97,17 +98,17 @@ def _quiet_retracing() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _swap(run: Prepared, arms: Arms, found: Findings) -> None:
+def exchange_pooling(run: Prepared, variants: Sequence[Variant], found: Findings) -> None:
     """The shipped model, and every variant with its weights: sensitivity."""
     from poolaudit.ablation.swap import swap_predictions
 
     shape = (None, *run.test.inputs.shape[1:])
     model = run.subject.model
-    steps = len(arms.variants) + 1
+    steps = len(variants) + 1
     run.tell(0, steps, "exchanging the pooling under the trained weights")
-    on_test = swap_predictions(model, arms.variants, run.test.inputs, batch_size=128, input_shape=shape)
+    on_test = swap_predictions(model, variants, run.test.inputs, batch_size=128, input_shape=shape)
     on_validation = (
-        swap_predictions(model, arms.variants, run.validation.inputs, batch_size=128, input_shape=shape)
+        swap_predictions(model, variants, run.validation.inputs, batch_size=128, input_shape=shape)
         if run.validation is not None
         else None
     )

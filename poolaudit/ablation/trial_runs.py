@@ -6,12 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from poolaudit.ablation.arms import Arms
 from poolaudit.ablation.evidence import Findings
 from poolaudit.ablation.executors.executor import EpochDone, TrialDone
 from poolaudit.ablation.executors.names import make_executor
 from poolaudit.ablation.ledger import Ledger, primary_metric
-from poolaudit.ablation.measures import FAILED, MOST_CLASSES, Question, TrialMeasures, measure_trial, unmeasured
+from poolaudit.ablation.measures import (
+    FAILED,
+    MOST_CLASSES,
+    Mask,
+    Question,
+    Thresholds,
+    TrialMeasures,
+    measure_trial,
+    thresholds_of,
+    unmeasured,
+)
 from poolaudit.ablation.pace import Pace
 from poolaudit.ablation.preparation import Prepared, matched_precision, probabilities_of, question_of
 from poolaudit.ablation.race import Rules
@@ -36,7 +48,7 @@ def run_trials(run: Prepared, arms: Arms, found: Findings, news: Callable[[str],
             validation_from=run.validation_from,
         )
         data = _data_into(store, run)
-        trials = _Trials(run, store, source, plan, data, found, news)
+        trials = Trials(run, store, source, plan, data, found, news)
         with make_executor(run.settings.executor, store, run.settings.workers) as executor:
             if run.settings.depth == RECALIBRATED or run.subject.is_trained:
                 trials.recalibrate(executor, arms)
@@ -46,14 +58,18 @@ def run_trials(run: Prepared, arms: Arms, found: Findings, news: Callable[[str],
 
 def _data_into(store: TrialStore, run: Prepared) -> dict[str, str]:
     """The data in the store, by content hash."""
-    hashes = {"classes": str(run.head.classes)}
-    for name, split in (("train", run.train), ("validation", run.validation), ("test", run.test)):
-        if split is None:
-            continue
-        hashes[name] = split.sha256
-        store.keep_array(f"x-{split.sha256}", split.inputs.astype(run.loaded.input_dtype, copy=False))
-        store.keep_array(f"y-{split.sha256}", split.labels)
-    return hashes
+    for split in (run.train, run.validation, run.test):
+        if split is not None:
+            store.keep_array(f"x-{split.sha256}", split.inputs.astype(run.loaded.input_dtype, copy=False))
+            store.keep_array(f"y-{split.sha256}", split.labels)
+    return hashes_of(run)
+
+
+def hashes_of(run: Prepared) -> dict[str, str]:
+    """What names the data in the keys of trials."""
+    splits = {"train": run.train, "validation": run.validation, "test": run.test}
+    known = {name: split.sha256 for name, split in splits.items() if split is not None}
+    return {"classes": str(run.head.classes), **known}
 
 
 class _OutOfTimeError(Exception):
@@ -61,8 +77,13 @@ class _OutOfTimeError(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class _Trials:
-    """Runs trials and keeps what they gave."""
+class Trials:
+    """Runs trials and keeps what they gave.
+
+    Attributes:
+        items: (test items,) bool, those that trials are measured on; None for all.
+        thresholds: Of trials that were measured, whatever the test items, by key and precision.
+    """
 
     run: Prepared
     store: TrialStore
@@ -70,19 +91,26 @@ class _Trials:
     plan: TrainingPlan
     data: Mapping[str, str]
     found: Findings
-    news: Callable[[str], None]
+    news: Callable[[str], None] = lambda text: None
+    items: Mask | None = None
+    thresholds: dict[tuple[str, float | None], tuple[Thresholds, ...]] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     outputs: dict[tuple[str, int], StoredTrial] = field(default_factory=dict)
 
     def recalibrate(self, executor: Any, arms: Arms) -> None:
         """One trial an arm: statistics re-estimated and one epoch of fine-tuning from the shipped weights."""
-        names = [BASELINE, *(v.name for v in arms.variants)]
+        specs = self.recalibrations([BASELINE, *(v.name for v in arms.variants)])
+        stored: dict[str, StoredTrial] = {}
+        self._run(executor, specs, lambda done: stored.__setitem__(done.spec.variant, done.trial), Pace(), 0)
+        self.measure_recalibrated(stored)
+
+    def recalibrations(self, names: list[str]) -> list[TrialSpec]:
         weights = _sha256_of_weights(self.run.subject.model)
         source = replace(self.source, fingerprint=self.source.fingerprint + weights)
         plan = replace(self.plan, epochs=1)
-        specs = [make_spec(name, 0, source, plan, self.data, depth=RECALIBRATED) for name in names]
-        stored: dict[str, StoredTrial] = {}
-        self._run(executor, specs, lambda done: stored.__setitem__(done.spec.variant, done.trial), Pace(), 0)
+        return [make_spec(name, 0, source, plan, self.data, depth=RECALIBRATED) for name in names]
+
+    def measure_recalibrated(self, stored: Mapping[str, StoredTrial]) -> None:
         held = [t for name in (BASELINE,) if (t := self._validation(stored.get(name))) is not None]
         question = question_of(self.run, matched_precision(held, self.run))
         for name, trial in stored.items():
@@ -99,19 +127,19 @@ class _Trials:
         self.found.ledger = ledger
         pace = Pace(settings.budget_seconds)
         while needs := ledger.needs():
-            specs = [self._spec(arm, seed) for arm, seed in needs]
+            specs = [self.spec(arm, seed) for arm, seed in needs]
             try:
                 self._run(executor, specs, self._keep, pace, max(0, ledger.most_left() - len(specs)))
             except _OutOfTimeError:
                 self.found.out_of_time = True
             self._require_that_it_trains()
-            self._measure_all(ledger)
+            self.measure_all(ledger)
             self._tell_settled(ledger)
             if self.found.out_of_time:
                 break
         self.found.seconds = sum(float(trial.facts["seconds"]) for trial in self.outputs.values())
 
-    def _spec(self, arm: str, seed: int) -> TrialSpec:
+    def spec(self, arm: str, seed: int) -> TrialSpec:
         control = arm.endswith(CONTROL_SUFFIX)
         variant = arm.removesuffix(CONTROL_SUFFIX)
         return make_spec(variant, seed, self.source, self.plan, self.data, control=control)
@@ -166,7 +194,7 @@ class _Trials:
                 "a model or recipe that trains on these data",
             )
 
-    def _measure_all(self, ledger: Ledger) -> None:
+    def measure_all(self, ledger: Ledger) -> None:
         """Measures every trial against one precision, which the baseline's trials of the first look set for all."""
         if self.found.question is None:
             first = range(ledger.rules.looks()[0])
@@ -183,7 +211,13 @@ class _Trials:
         if outcome != "finished":
             return unmeasured(question, FAILED if outcome == "failed" else outcome, str(trial.facts["reason"]))
         held = self._validation(trial)
-        return measure_trial(probabilities_of(trial.arrays["test"], self.run.head), held, question)
+        tested = probabilities_of(trial.arrays["test"], self.run.head)
+        known = None
+        if held is not None and np.isfinite(held).all():
+            key = trial.key, question.precision
+            known = self.thresholds.get(key) or thresholds_of(held, question)
+            self.thresholds[key] = known
+        return measure_trial(tested if self.items is None else tested[self.items], held, question, known)
 
     def _validation(self, trial: StoredTrial | None) -> Any:
         if trial is None or "validation" not in trial.arrays:

@@ -14,6 +14,7 @@ import msgspec
 from poolaudit.audit.content import NoFingerprint, content_key, fingerprint_of_model
 from poolaudit.audit.plan import AuditPlan
 from poolaudit.audit.subject import Subject
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.outcomes import Outcome
 from poolaudit.results import Evidence, StageResult
 from poolaudit.store.atomic import make_output_folder
@@ -101,8 +102,14 @@ class StageReuse:
             sites = None if before.geometry is None else len(before.geometry.sites)
             return [sites, *(getattr(self._plan, name) for name in _ABLATION_SETTINGS)]
         if stage == "leakage":  # its impact is measured on what the evaluation and the ablation found, if they ran
-            return [before.evaluation is not None, None if before.ablation is None else before.ablation.depth]
+            return [before.evaluation is not None, None if before.ablation is None else _of_ablation(before.ablation)]
         return []
+
+
+def _of_ablation(ablation: AblationEvidence) -> list[Any]:
+    """What is measured again without the leak: the depth, and the trials with what they gave."""
+    trials = [[row.arm, row.seed, row.state, row.metrics] for row in ablation.trials]
+    return [ablation.depth, ablation.primary, ablation.matched_precision, ablation.stopped, trials]
 
 
 def _of_model_and_settings(plan: AuditPlan, subject: Subject) -> list[Any]:

@@ -219,37 +219,28 @@ def _conformance(context: StageContext) -> tuple[PropertyResult, ...]:
 
 
 def _ablation(context: StageContext) -> AblationEvidence:
+    from poolaudit.audit.ablation import stage_evidence
+
     subject = context.subject
     assert subject.test is not None
     if context.evidence.geometry is not None and not context.evidence.geometry.sites:
         raise StageSkipped("no pooling was found in this model")
+    plan, train = context.plan, None if context.plan.budget == "quick" else subject.train
     try:
-        return ablated(context, subject.test, None if context.plan.budget == "quick" else subject.train)
+        return stage_evidence(
+            context.model,
+            test=subject.test,
+            train=train,
+            validation=subject.validation,
+            positive=plan.positive,
+            settings=plan.ablation_settings(retrains=train is not None),
+            policy=plan.policy,
+            trust_model_code=plan.trust_model_code,
+            tell=context.tell,
+        )
     except InvalidInputError as error:
         # What cannot be ablated can still be audited.
         raise StageSkipped(str(error)) from error
-
-
-def ablated(context: StageContext, test: DataSplit, train: DataSplit | None) -> AblationEvidence:
-    """The ablation as the plan wants it, measured on these test items; without training items swaps alone.
-
-    Raises:
-        InvalidInputError: The model cannot be taken apart.
-    """
-    from poolaudit.audit.ablation import stage_evidence
-
-    plan = context.plan
-    return stage_evidence(
-        context.model,
-        test=test,
-        train=train,
-        validation=context.subject.validation,
-        positive=plan.positive,
-        settings=plan.ablation_settings(retrains=train is not None),
-        policy=plan.policy,
-        trust_model_code=plan.trust_model_code,
-        tell=context.tell,
-    )
 
 
 def predictions_of(model: LoadedModel, head: Head, split: DataSplit, raw: Any) -> Predictions:

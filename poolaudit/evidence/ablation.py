@@ -42,7 +42,8 @@ class Comparison:
         pairs: Pairs of seeds that learned in both arms.
         stopped: "decided", "futile" (further seeds of the plan would hardly decide it), "planned" (all planned seeds
             were trained), "budget" (time ran out), "moot" (a control whose variant shows no gain to explain) or ""
-            where nothing was trained.
+            where nothing was trained, or where trials were measured again and the seeds that were trained leave it
+            open.
         seeds_to_decide: Seeds in all at which the same difference would be decided; None where it is decided, or where
             no number of seeds would.
         items_to_decide: Items of the class that would decide it where seeds would not.

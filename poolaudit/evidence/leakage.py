@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import EvaluationEvidence, NotAssessed
 
@@ -178,15 +179,54 @@ class MetricWithoutLeak:
 
 
 @dataclass(frozen=True, slots=True)
-class RankingWithoutLeak:
-    """The variants of the ablation by what their pooling does under the shipped weights, best first.
+class LeakedEffect:
+    """What a trained variant gains or loses against the baseline on the leaked items, and whether that differs.
 
     Attributes:
-        metric: That ranks them.
+        name: Of the variant.
+        effect: Its difference to the baseline on the leaked items, on the metric that decides.
+        shift: That difference minus the one on the clean items.
+        p_value: Of no shift, two-sided, paired by seed; None where the shift is not estimable.
+    """
+
+    name: str
+    effect: Estimate
+    shift: Estimate
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstLeader:
+    """A trained variant against the one that does best on all test items, on the clean ones.
+
+    Attributes:
+        name: Of the variant.
+        difference: This variant minus the other, on the metric that decides.
+        p_value: Of no difference, two-sided, paired by seed; None where it is not estimable.
+    """
+
+    name: str
+    difference: Estimate
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RankingWithoutLeak:
+    """The variants of the ablation with and without the leaked items.
+
+    What the pooling does under the shipped weights is ranked here, best first; the trained variants stand in
+    `LeakImpact.ablation`.
+
+    Attributes:
+        metric: That ranks the exchanged pooling.
         all: Pairs of variant and its difference to the baseline on all test items.
         clean: The same on the clean ones.
-        reason: Why the ranking was not measured again; None where it was.
-        not_ranked: What was ranked on all items only.
+        reason: Why the exchanged pooling was not measured again; None where it was.
+        not_ranked: What was ranked on all items only, and why; empty where all was ranked again.
+        leaked: Each trained variant on the leaked items.
+        leader: The trained variant that does best on all test items; empty where none does better than the baseline,
+            or where none was measured again.
+        against_leader: Each other trained variant against it, on the clean items.
     """
 
     metric: str
@@ -194,6 +234,9 @@ class RankingWithoutLeak:
     clean: tuple[tuple[str, float], ...]
     reason: str | None = None
     not_ranked: str = ""
+    leaked: tuple[LeakedEffect, ...] = ()
+    leader: str = ""
+    against_leader: tuple[AgainstLeader, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +250,9 @@ class LeakImpact:
         evaluation: Everything that is measured on predictions, on the clean items only, so that the verdict can be
             given without the leak; None where there was no evaluation or too little is left.
         ranking: None where there was no ablation.
+        ablation: The ablation on the clean items only: the same trainings, measured again from their stored predictions
+            and decided by the same rules; None where they were not. Only the measurement is without the leak: the
+            trainings saw the originals of the leaked items, as the shipped model did.
     """
 
     metrics: tuple[MetricWithoutLeak, ...]
@@ -214,6 +260,7 @@ class LeakImpact:
     reason: str | None = None
     evaluation: EvaluationEvidence | None = None
     ranking: RankingWithoutLeak | None = None
+    ablation: AblationEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

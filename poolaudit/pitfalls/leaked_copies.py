@@ -9,6 +9,15 @@ from poolaudit.evidence.leakage import LeakageEvidence, MetricWithoutLeak
 from poolaudit.evidence.wording import p_value, percent, with_interval
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity, Verdict
+from poolaudit.pitfalls.ablation_reading import points
+from poolaudit.pitfalls.ablation_without_leak import (
+    CHANGED,
+    decided_words,
+    exchanged_facts,
+    overtaken_by,
+    trained_facts,
+    variants_without_leak,
+)
 from poolaudit.pitfalls.detector import Judgement, detect, detector
 from poolaudit.pitfalls.verdict import decide
 from poolaudit.policy import Policy
@@ -21,6 +30,8 @@ _PAIRS_NAMED = 5
 _CONTENTS_NAMED = 2_000
 # So many matches or more are this likely where none is a copy.
 _BY_CHANCE = 0.01
+# The checks of what the pooling costs, which rest on the ablation.
+_POOLING = ("PA35",)
 # Verdicts that hold a release back, the worse one last.
 _BAD = (Verdict.NEEDS_REVIEW, Verdict.NOT_READY)
 
@@ -111,9 +122,13 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         is not met.
     How: Accuracy, recall and precision on all test items, on those that are no copies, and on the copies, each with
         its interval, with Fisher's exact test between the last two. Then every other check judges once more, on the
-        clean items alone, and the verdict is given with both. Fails where a metric meets its bar on all items and is
-        below it on the clean ones, and where the verdict is worse without the leak. The ablation's exchanged pooling
-        is ranked again on the clean items; trained variants are not, and the check says so.
+        clean items alone, and the verdict is given with both. The ablation is measured again on the clean items:
+        exchanged pooling, and the trained variants from the predictions that their trainings left, by the same rules.
+        Fails where a metric meets its bar on all items and is below it on the clean ones, where the verdict is worse
+        without the leak, and (as a major finding) where a decision of the ablation changes: it contradicts the one on
+        all items, or it differs, and leaked and clean items differ in the effect beyond chance; or where the variant
+        that is best on all items is shown to be worse than another on the clean ones. A decision that is lost with
+        the items left out has not changed. The trainings themselves saw the originals of the leaked items.
     Do: Report the metrics on the clean items, and decide by those.
     False alarm: Few clean items: then the interval is wide, and this check says it cannot tell.
     """
@@ -134,7 +149,13 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     watched = [(m, _bar(m, policy)) for m in leak.impact.metrics if _is_watched(m, evidence)]
     lost = [(m, bar) for m, bar in watched if _below(m.clean, bar) and not _below(m.all, bar) and _meets(m.all, bar)]
     without = _judged_without(evidence, policy)
-    facts = (*(_fact(m) for m, _ in watched[:12]), *without.facts, *_ranking_facts(leak))
+    variants = variants_without_leak(evidence)
+    facts = (
+        *(_fact(m) for m, _ in watched[:12]),
+        *without.facts,
+        *trained_facts(evidence),
+        *exchanged_facts(leak),
+    )
     if lost:
         worst, bar = min(lost, key=lambda pair: (pair[0].clean.value or 0.0) - pair[1])
         return Judgement(
@@ -153,6 +174,31 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             facts,
             "The same verdict on clean items.",
             subjects=(Subject(f"verdict {_word(without.clean)}"),),
+        )
+    otherwise = [variant for variant in variants if variant.state == CHANGED]
+    if otherwise:
+        first = max(otherwise, key=lambda v: abs((v.all.value or 0.0) - (v.clean.value or 0.0)))
+        return Judgement(
+            Outcome.FAILED,
+            f"The ablation decides otherwise on {len(otherwise)} of {len(variants)} trained variants without the leak: "
+            f"{first.name!r} is {decided_words(first.decision, first.all)} on all test items and "
+            f"{decided_words(first.clean_decision, first.clean)} on the clean ones.",
+            facts,
+            "The same decisions on clean items; or decide by those on the clean ones.",
+            Severity.MAJOR,
+            tuple(Subject(f"decision on {variant.name}") for variant in otherwise),
+        )
+    overtaker = overtaken_by(evidence)
+    if overtaker is not None and leak.impact.ranking is not None:
+        return Judgement(
+            Outcome.FAILED,
+            f"The ablation's ranking changes without the leak: {leak.impact.ranking.leader!r} is the best trained "
+            f"variant on all test items, and on the clean ones {overtaker.name!r} does better "
+            f"({points(overtaker.difference)}).",
+            facts,
+            "The same best variant on clean items; or choose by the clean ones.",
+            Severity.MAJOR,
+            (Subject(f"best variant {leak.impact.ranking.leader}"),),
         )
     moved = [m for m, _ in watched if m.p_value is not None and m.p_value < 0.05 / max(len(watched), 1)]
     unclear = [m for m, bar in watched if _meets(m.all, bar) and not _meets(m.clean, bar)]
@@ -178,7 +224,8 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     return Judgement(
         Outcome.PASSED,
         "No demand is met only because of the leaked items."
-        + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else ""),
+        + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else "")
+        + (" Without them no decision of the ablation and no best variant is shown to change." if variants else ""),
         facts,
     )
 
@@ -215,6 +262,14 @@ def _judged_without(evidence: Evidence, policy: Policy) -> _Without:
     after = detect(replace(evidence, evaluation=leak.impact.evaluation), policy, codes)
     stages = (StageResult("evaluation", Outcome.PASSED, 0.0, None),)
     first, second = decide(before, stages)[0], decide(after, stages)[0]
+    if leak.impact.ablation is not None:
+        pooling = detect(replace(evidence, ablation=leak.impact.ablation), policy, _POOLING)
+        judged = (*(f for f in after if not f.code.startswith(_POOLING)), *pooling)
+        third = decide(judged, stages)[0]
+        # Few leaked items more or less decide a race that stopped as soon as it could: no reason for doubt.
+        if third is not Verdict.INCONCLUSIVE or leak.test_items_leaked >= _LARGE_SHARE * leak.test_items:
+            second = third
+        after = tuple(sorted(judged, key=lambda finding: finding.code))
     outcomes = {finding.code: finding.outcome for finding in before}
     changed = [
         Fact(f"{finding.code} {finding.title}", f"{outcomes[finding.code].value}; clean {finding.outcome.value}")
@@ -224,25 +279,6 @@ def _judged_without(evidence: Evidence, policy: Policy) -> _Without:
     return _Without(
         first, second, (Fact("Verdict apart from leakage", f"all {first.value}, clean {second.value}"), *changed[:8])
     )
-
-
-def _ranking_facts(leak: LeakageEvidence) -> tuple[Fact, ...]:
-    ranking = leak.impact.ranking
-    if ranking is None:
-        return ()
-    facts = []
-    if ranking.reason is not None:
-        facts.append(Fact("Ranking of the variants without the leak", f"not measured: {ranking.reason}"))
-    elif [name for name, _ in ranking.all] == [name for name, _ in ranking.clean]:
-        facts.append(Fact("Ranking of the variants without the leak", f"the same, by {ranking.metric}"))
-    else:
-        orders = [", ".join(name for name, _ in order[:4]) for order in (ranking.all, ranking.clean)]
-        facts.append(
-            Fact("Ranking of the variants without the leak", f"all: {orders[0]}; clean: {orders[1]} ({ranking.metric})")
-        )
-    if ranking.not_ranked:
-        facts.append(Fact("Ranking of the trained variants", ranking.not_ranked))
-    return tuple(facts)
 
 
 def _subjects(leak: LeakageEvidence, share: float, *, is_shown: bool = True) -> tuple[Subject, ...]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 
 from poolaudit.errors import InvalidInputError
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence
 from poolaudit.evidence.leakage import LeakageEvidence
@@ -47,6 +48,7 @@ def _contradictions(result: AuditResult) -> Iterator[str]:
         yield from _in_leakage(result.evidence.leakage)
         if result.evidence.leakage.impact.evaluation is not None:
             yield from _in_evaluation(result.evidence.leakage.impact.evaluation)
+        yield from _in_ablation_without_leak(result.evidence.ablation, result.evidence.leakage)
     for found in result.evidence.conformance or ():
         if (found.outcome is Outcome.FAILED) != (found.counterexample is not None):
             yield f"{found.property!r} of {found.layer!r} is {found.outcome} and its counterexample says otherwise"
@@ -159,3 +161,30 @@ def _in_leakage(leak: LeakageEvidence) -> Iterator[str]:
         yield "the leaked items are not those of the comparison of test and training items"
     elif across[0].looked_at < 1 or across[0].looked_at + across[0].left_out != leak.test_items:
         yield "the test items that were looked at and those left out are not all test items"
+
+
+def _in_ablation_without_leak(before: AblationEvidence | None, leak: LeakageEvidence) -> Iterator[str]:
+    """The same trainings and comparisons as on all items, on the items that are not leaked."""
+    after = leak.impact.ablation
+    leaked = () if leak.impact.ranking is None else leak.impact.ranking.leaked
+    if after is None:
+        if leaked:
+            yield "trained variants are given on the leaked items and not on the clean ones"
+        return
+    if before is None:
+        yield "the ablation is given without the leak and not on all test items"
+        return
+    if after.test_items != leak.test_items - leak.test_items_leaked:
+        yield "the ablation without the leak is not of the test items that are no copies"
+    stated = [(a.depth, a.primary, a.targets, a.matched_precision, a.planned_seeds) for a in (before, after)]
+    arms = [[(arm.name, arm.comparison is None) for arm in a.arms] for a in (before, after)]
+    trials = [[(row.arm, row.seed) for row in a.trials] for a in (before, after)]
+    if any(first != second for first, second in (stated, arms, trials)):
+        yield "the ablation without the leak is of other trainings than that on all test items"
+    trained = {arm.name for arm in after.variants if arm.comparison is not None}
+    if {found.name for found in leaked} != trained:
+        yield "the variants given on the leaked items are not those that were trained"
+    ranking = leak.impact.ranking
+    compared = set() if ranking is None else {ranking.leader, *(found.name for found in ranking.against_leader)} - {""}
+    if compared and compared != trained:
+        yield "the variants compared with the best one are not those that were trained"

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from poolaudit.errors import InvalidInputError, listed
-from poolaudit.subject.memory import require_fits
+from poolaudit.subject.memory import memory_limit_bytes, require_fits, scratch_copy
 
 # Signature, and the lengths of name and extra field, of a member's header within the file.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -49,27 +49,37 @@ def read_npz(path: Path, keys: Iterable[str], *, stream: bool = False) -> dict[s
     Sizes are taken from the array headers and checked before any data is decompressed.
 
     Args:
-        stream: Arrays that were stored without compression stay in the file and are read where they are used; they may
-            be larger than memory, and their checksums are not verified.
+        stream: Arrays may be larger than memory. Those that were stored without compression stay in the file and are
+            read where they are used; their checksums are not verified. Compressed ones that do not fit into memory
+            are unpacked once into a nameless scratch file and read from there.
 
     Raises:
-        InvalidInputError: An array holds Python objects, is damaged, or is larger than memory allows.
+        InvalidInputError: An array holds Python objects, is damaged, or is larger than memory allows, or with `stream`
+            than the disk of temporary files does.
     """
     wanted = tuple(keys)
     try:
         with zipfile.ZipFile(path) as archive:
             total = 0
             mapped = {key for key in wanted if stream and _can_be_mapped(archive.getinfo(f"{key}.npy"))}
+            unpacked: set[str] = set()
             for key in wanted:
                 with archive.open(f"{key}.npy") as member:
                     declared = _declared_bytes(member, path, key)
-                if key not in mapped:
-                    total += declared
-                    require_fits(total, f"{path.name}: the array {key!r}")
+                if key in mapped:
+                    continue
+                if stream and total + declared > memory_limit_bytes():
+                    unpacked.add(key)
+                    continue
+                total += declared
+                require_fits(total, f"{path.name}: the array {key!r}")
             arrays = {}
             for key in wanted:
                 if key in mapped:
                     arrays[key] = _mapped(path, archive.getinfo(f"{key}.npy"))
+                    continue
+                if key in unpacked:
+                    arrays[key] = _unpacked(path, archive, archive.getinfo(f"{key}.npy"))
                     continue
                 with archive.open(f"{key}.npy") as member:
                     arrays[key] = np.lib.format.read_array(member, allow_pickle=False)
@@ -97,13 +107,30 @@ def _mapped(path: Path, info: zipfile.ZipInfo) -> np.ndarray[Any, Any]:
             raise ValueError("the archive's directory does not lead to its arrays")
         start = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
         file.seek(start)
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = _header(file)
         place = file.tell()
-    if place - start + int(np.prod(shape, dtype=object)) * dtype.itemsize > info.file_size:
-        raise EOFError("an array is longer than its part of the archive")
+    _require_within(info, place - start, shape, dtype)
     return np.memmap(path, dtype, "r", place, shape, "F" if fortran else "C")
+
+
+def _unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray[Any, Any]:
+    """A read-only view of an array that was unpacked into a scratch file; no more than the archive says it holds."""
+    with archive.open(info) as member:
+        shape, fortran, dtype = _header(member)
+        _require_within(info, member.tell(), shape, dtype)
+        what = f"{path.name}: the array {info.filename.removesuffix('.npy')!r}"
+        return scratch_copy(member, shape, dtype, what, fortran=fortran)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _require_within(info: zipfile.ZipInfo, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if start + int(np.prod(shape, dtype=object)) * dtype.itemsize > info.file_size:
+        raise EOFError("an array is longer than its part of the archive")
 
 
 def _declared_bytes(member: IO[bytes], path: Path, key: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from poolaudit.errors import InvalidInputError
 _FALLBACK_BYTES = 8 << 30
 _SHARE_OF_MEMORY = 0.5
 _SHARE_OF_DISK = 0.9
+_PIECE_BYTES = 8 << 20
 
 
 def memory_limit_bytes() -> int:
@@ -43,17 +44,50 @@ def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> np
         InvalidInputError: The disk of temporary files has no room for it.
     """
     needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
-    if needed > _SHARE_OF_DISK * free:
-        raise InvalidInputError(
-            f"{what} would take {_gibibytes(needed)} of scratch space",
-            f"at most {_gibibytes(int(_SHARE_OF_DISK * free))} in {folder!r}",
-            "Name a larger disk in TMPDIR, or audit a smaller sample",
-        )
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with _scratch_file(needed, what) as file:
         file.truncate(needed)
         return np.memmap(file, dtype, "r+", 0, shape)
+
+
+def scratch_copy(
+    source: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any], what: str, *, fortran: bool = False
+) -> np.ndarray[Any, Any]:
+    """A read-only array in a nameless file, copied from where `source` stands, in pieces.
+
+    Raises:
+        InvalidInputError: The disk of temporary files has no room for it.
+        EOFError: The source ends before the array does.
+    """
+    left = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    with _scratch_file(left, what) as file:
+        while left:
+            piece = source.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise EOFError("an array is shorter than its header says")
+            try:
+                # Written, not mapped: a disk that is full ends a mapping with a signal, and a write with an error.
+                file.write(piece)
+                file.flush()
+            except OSError as error:
+                raise _no_room(f"{what} could not be unpacked: {error.strerror}") from error
+            left -= len(piece)
+        return np.memmap(file, dtype, "r", 0, shape, "F" if fortran else "C")
+
+
+def _scratch_file(needed: int, what: str) -> IO[bytes]:
+    folder = tempfile.gettempdir()
+    if needed > _SHARE_OF_DISK * shutil.disk_usage(folder).free:
+        raise _no_room(f"{what} would take {_gibibytes(needed)} of scratch space")
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def _no_room(what: str) -> InvalidInputError:
+    folder = tempfile.gettempdir()
+    return InvalidInputError(
+        what,
+        f"at most {_gibibytes(int(_SHARE_OF_DISK * shutil.disk_usage(folder).free))} in {folder!r}",
+        "Name a larger disk in TMPDIR, or audit a smaller sample",
+    )
 
 
 def _gibibytes(n_bytes: int) -> str:

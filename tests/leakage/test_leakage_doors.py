@@ -134,7 +134,7 @@ def test_a_verdict_that_rests_on_the_leak_is_told(trained_digits) -> None:  # ty
     assert impact.evaluation.n == 40
     assert impact.ranking is not None
     assert {name for name, _ in impact.ranking.all} == {name for name, _ in impact.ranking.clean}
-    assert "Ranking of the variants without the leak" in facts
+    assert "Ranking of the exchanged pooling without the leak" in facts
     assert decode_result(encode_result(result)) == result
     assert "ranked again" in render_html(result)
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.leakage import LeakageEvidence, LeakPair, RankingWithoutLeak
 from poolaudit.evidence.wording import p_value, percent
+from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, class_words
+from poolaudit.pitfalls.ablation_without_leak import (
+    VariantWithoutLeak,
+    overtaken_by,
+    shared_places,
+    variants_without_leak,
+)
 from poolaudit.report.blocks import (
     Block,
     Exhibit,
@@ -26,6 +34,7 @@ def section(result: AuditResult) -> Section | None:
     blocks += _galleries(leak)
     if leak.impact.metrics:
         blocks.append(_impact(leak))
+    blocks += _trained(result)
     if leak.impact.ranking is not None and leak.impact.ranking.clean:
         blocks.append(_ranking(leak.impact.ranking))
     blocks += [_sensitivity(leak)] if leak.sensitivity else []
@@ -149,22 +158,81 @@ def _impact(leak: LeakageEvidence) -> Table:
     )
 
 
+def _trained(result: AuditResult) -> tuple[Block, ...]:
+    """The trained variants decided again, or why they were not."""
+    before, leak = result.evidence.ablation, result.evidence.leakage
+    if before is None or leak is None or leak.impact.ranking is None:
+        return ()
+    after, variants = leak.impact.ablation, variants_without_leak(result.evidence)
+    if after is None or not variants:
+        return (Note(leak.impact.ranking.not_ranked),) if leak.impact.ranking.not_ranked else ()
+    of_class = ""
+    if before.positive is not None:
+        of_class = f" ({after.support:,} of the {before.support:,} of {class_words(before)})"
+    overtaker = overtaken_by(result.evidence)
+    overtaken = {} if overtaker is None else {leak.impact.ranking.leader: f"; overtaken by {overtaker.name}"}
+    return (
+        Table(
+            "The trained variants without the leak",
+            f"Change of {METRIC_NAMES[before.primary]} against the baseline: the same trainings, measured from the "
+            f"predictions they left and decided by the same rules, on {before.test_items:,} test items and on the "
+            f"{after.test_items:,} clean ones{of_class}. "
+            f"{' '.join(after.notes)} Leaked against clean: paired by seed, not corrected for the number of rows.",
+            (
+                "Variant",
+                "All test items",
+                "Clean",
+                "Leaked",
+                "Leaked against clean",
+                "Place",
+                "Decision",
+                "Without the leak",
+            ),
+            tuple(_trained_row(variant, overtaken.get(variant.name, "")) for variant in variants),
+            "numbers sentences",
+        ),
+    )
+
+
+def _trained_row(variant: VariantWithoutLeak, overtaken: str) -> tuple[str, ...]:
+    leaked, test = variant.leaked, "not tested"
+    if leaked is not None and leaked.p_value is not None:
+        test = p_value(leaked.p_value)
+    return (
+        variant.name,
+        _effect_cell(variant.all),
+        _effect_cell(variant.clean),
+        "–" if leaked is None else _effect_cell(leaked.effect),
+        test,
+        _before_after(variant.place, variant.clean_place),
+        _before_after(variant.decision, variant.clean_decision),
+        f"{variant.state}{overtaken}",
+    )
+
+
+def _before_after(before: object, after: object) -> str:
+    return str(after) if before == after else f"{before} → {'–' if after is None else after}"
+
+
+def _effect_cell(estimate: Estimate) -> str:
+    return "–" if estimate.value is None else estimate_cell(estimate, as_percent=False)
+
+
 def _ranking(ranking: RankingWithoutLeak) -> Table:
-    places = {name: (place, value) for place, (name, value) in enumerate(ranking.clean, start=1)}
+    clean, places, clean_places = dict(ranking.clean), shared_places(ranking.all), shared_places(ranking.clean)
     return Table(
-        "The variants ranked again without the leak",
-        f"Difference in {ranking.metric.replace('_', ' ')} when the pooling is exchanged under the shipped weights. "
-        f"{ranking.not_ranked}".strip(),
+        "The exchanged pooling ranked again without the leak",
+        f"Difference in {ranking.metric.replace('_', ' ')} when the pooling is exchanged under the shipped weights.",
         ("Variant", "Place, all items", "Difference, all items", "Place, clean items", "Difference, clean items"),
         tuple(
             (
                 name,
-                str(place),
+                str(places[name]),
                 f"{value:+.3f}",
-                str(places[name][0]) if name in places else "not measured",
-                f"{places[name][1]:+.3f}" if name in places else "not measured",
+                str(clean_places[name]) if name in clean else "not measured",
+                f"{clean[name]:+.3f}" if name in clean else "not measured",
             )
-            for place, (name, value) in enumerate(ranking.all, start=1)
+            for name, value in ranking.all
         ),
         "numbers",
     )
