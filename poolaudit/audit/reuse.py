@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # The splits a stage reads; a stage that is not named reads all of them.
 _SPLITS = {"geometry": ("test",), "evaluation": ("test", "validation"), "conformance": ("test",)}
+_OPTION = "--stage-store"
 _ABLATION_SETTINGS = ("minutes", "seeds", "epochs")
 _SETTINGS = ("positive", "class_names", "resize", "trust_model_code", "budget", "feature_size", "seed")
 
@@ -50,7 +51,7 @@ class StageReuse:
     """
 
     def __init__(self, folder: Path, plan: AuditPlan, subject: Subject) -> None:
-        make_output_folder(folder)
+        make_output_folder(folder, _OPTION)
         self._folder, self._plan = folder, plan
         self.why_not: str | None = None
         try:
@@ -83,7 +84,7 @@ class StageReuse:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         kept = _Kept(replace(Evidence(), **{stage: found}), now)
         try:
-            keep(self._folder, key, kept)
+            keep(self._folder, key, kept, _OPTION)
         except (msgspec.MsgspecError, UnicodeEncodeError) as error:
             return replace(result, reason=f"not kept for later audits: {type(error).__name__}")
         return result

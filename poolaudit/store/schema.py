@@ -8,11 +8,17 @@ from typing import Any
 import msgspec
 
 from poolaudit.results import SCHEMA_VERSION, AuditResult
+from poolaudit.store.results import DIGEST
 
 
 def result_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a stored result; descriptions come from the docstrings."""
     schema = _ordered(msgspec.json.schema(AuditResult))
+    schema["$defs"]["AuditResult"]["properties"][DIGEST] = {
+        "type": "string",
+        "description": "SHA-256 of the rest, by which poolaudit knows a damaged file; a program that changes the file "
+        "leaves it out.",
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"poolaudit result, schema version {SCHEMA_VERSION}",
