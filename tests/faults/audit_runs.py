@@ -39,7 +39,7 @@ _BEGINS = (
 _SECONDS = 300.0
 _MARK = "POOLAUDIT_REHEARSAL"
 _NURSERY = """
-import json, os, signal, sys
+import json, os, signal, sys, tempfile
 sys.path[:0] = {path!r}
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow, keras
@@ -63,6 +63,7 @@ for line in sys.stdin:
     for standard, to in ((0, nothing), (1, nothing), (2, log)):
         os.dup2(to, standard)
     os.environ.update(order["environment"])
+    tempfile.tempdir = None
     signal.signal(signal.SIGINT, signal.default_int_handler)
     exec(order["first"])
     main(order["arguments"])
