@@ -95,7 +95,8 @@ def _turn(folders: list[Path]) -> Iterator[bool]:
     """
     with contextlib.ExitStack() as held:
         deadline = time.monotonic() + _LONGEST_TURN_SECONDS
-        yield all([_locked(folder, deadline, held) for folder in folders])
+        locked = [_locked(folder, deadline, held) for folder in folders]
+        yield all(locked)
 
 
 def _locked(folder: Path, deadline: float, held: contextlib.ExitStack) -> bool:

@@ -37,7 +37,7 @@ def decode_result(content: bytes, origin: str = "result.json") -> AuditResult:
     """The AuditResult that `content` holds.
 
     Raises:
-        InvalidInputError: It is not JSON, not of this schema, of another schema version, damaged, or contradicts itself.
+        InvalidInputError: It is not JSON, not of this schema, of another schema version, damaged, or incoherent.
     """
     try:
         top = msgspec.json.decode(content, type=dict[str, msgspec.Raw])

@@ -10,19 +10,23 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from poolaudit.ablation.trial import search_path
+from poolaudit.report.markdown import render_markdown
+from poolaudit.results import AuditResult
+from poolaudit.store.results import encode_result, load_result
 
 STAGES = ("geometry", "evaluation", "conformance", "swapping", "training", "leakage", "impact", "report")
 # The last line that the progress shows tells the stage.
@@ -36,6 +40,8 @@ _BEGINS = (
     ("impact", re.compile(r"^  0 of 1  the ablation without the leaked items$")),
     ("report", re.compile(r"^leakage done in ")),
 )
+FILES = {"report.html", "result.json", "junit.xml", "result.sarif", "summary.md", "model-index.yml"}
+INPUTS = ("model.keras", "other.keras", "train.npz", "test.npz")
 _SECONDS = 300.0
 _MARK = "POOLAUDIT_REHEARSAL"
 _NURSERY = """
@@ -135,7 +141,6 @@ class Nursery:
 
     process: subprocess.Popen[str]
     count: int = 0
-    runs: list[AuditRun] = field(default_factory=list)
 
     def ask(self, order: Mapping[str, Any]) -> str:
         assert self.process.stdin is not None
@@ -177,6 +182,60 @@ def stages_told(lines: Sequence[str]) -> list[str]:
         # The impact exchanges poolings once more.
         told += [s for s, begins in _BEGINS if begins.match(line) and (s != "training" or told[-1] == "swapping")]
     return told
+
+
+def workplace(subject: Path, folder: Path) -> Path:
+    """A folder with the inputs, and one beside it for temporary files."""
+    folder.mkdir()
+    for name in INPUTS:
+        shutil.copy(subject / name, folder / name)
+    temporary(folder).mkdir()
+    return folder
+
+
+def temporary(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-tmp")
+
+
+def timeless(result: AuditResult) -> bytes:
+    """All that was found, without how long it took, when it was, and whether it was kept from an earlier run."""
+    ablation = result.evidence.ablation
+    if ablation is not None:
+        ablation = replace(
+            ablation,
+            seconds=0.0,
+            baseline=replace(ablation.baseline, latency_milliseconds=None),
+            arms=tuple(replace(arm, latency_milliseconds=None) for arm in ablation.arms),
+            trials=tuple(replace(trial, seconds=0.0) for trial in ablation.trials),
+        )
+    return encode_result(
+        replace(
+            result,
+            evidence=replace(result.evidence, ablation=ablation),
+            stages=tuple(replace(stage, duration_seconds=0.0, reason=None) for stage in result.stages),
+            provenance=replace(result.provenance, started="", duration_seconds=0.0),
+        )
+    )
+
+
+def require_whole(folder: Path) -> None:
+    """Whatever file of the output is there is whole, and all are of one run."""
+    out = folder / "out"
+    if (out / "result.json").exists():
+        result = load_result(out)
+        found = {path.name for path in out.iterdir() if not path.name.endswith(".part")}
+        assert FILES - {"model-index.yml"} <= found <= FILES
+        assert (out / "summary.md").read_bytes() == render_markdown(result).encode()
+        assert (out / "report.html").read_text().rstrip().endswith("</html>")
+
+
+def require_clean(folder: Path) -> None:
+    """Nothing lies about once a run has ended in order."""
+    assert {path.name for path in (folder / "out").iterdir()} == FILES
+    assert {path.name for path in folder.iterdir()} <= {*INPUTS, "out", "poolaudit-stages", "poolaudit-trials"}
+    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob("*.damaged"))
+    assert not list(folder.rglob("*.checkpoint"))
 
 
 def _marked(mark: str) -> list[str]:
