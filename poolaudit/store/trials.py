@@ -138,7 +138,7 @@ class TrialStore:
                     )
                 waiting()
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
-            for half_written in self.folder.rglob("*.part"):
+            for half_written in (*self.folder.rglob("*.part"), *self.folder.rglob("*.part.keras")):
                 half_written.unlink(missing_ok=True)
             yield
 

@@ -233,7 +233,7 @@ def require_clean(folder: Path) -> None:
     """Nothing lies about once a run has ended in order."""
     assert {path.name for path in (folder / "out").iterdir()} == FILES
     assert {path.name for path in folder.iterdir()} <= {*INPUTS, "out", "poolaudit-stages", "poolaudit-trials"}
-    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob("*.part*"))
     assert not list(folder.rglob("*.damaged"))
     assert not list(folder.rglob("*.checkpoint"))
 

@@ -82,6 +82,8 @@ def rehearse(
                 assert told.count("poolaudit: ") == 1, (hit, told)
                 assert told.rstrip().endswith("poolaudit: interrupted"), (hit, told)
                 assert not list((folder / "out").glob(".*"))
+                # What was measured is written, however late the interrupt came.
+                assert hit != "report" or (folder / "out" / "result.json").exists()
             elif hit is not None:
                 assert code == -signal.SIGKILL
             require_whole(folder)
