@@ -14,6 +14,7 @@ import msgspec
 from poolaudit.audit.content import NoFingerprint, content_key, fingerprint_of_model
 from poolaudit.audit.plan import AuditPlan
 from poolaudit.audit.subject import Subject
+from poolaudit.errors import InvalidInputError
 from poolaudit.outcomes import Outcome
 from poolaudit.results import Evidence, StageResult
 from poolaudit.store.atomic import make_output_folder
@@ -85,6 +86,8 @@ class StageReuse:
         kept = _Kept(replace(Evidence(), **{stage: found}), now)
         try:
             keep(self._folder, key, kept, _OPTION)
+        except InvalidInputError as error:  # a full disk here must not cost what was measured
+            return replace(result, reason=f"not kept for later audits: {error.arrived}")
         except (msgspec.MsgspecError, UnicodeEncodeError) as error:
             return replace(result, reason=f"not kept for later audits: {type(error).__name__}")
         return result
