@@ -78,9 +78,11 @@ def rehearse(
             else:
                 counts[how][hit] += 1
             if hit is not None and how == signal.SIGINT:
-                assert code == 130, (hit, told)
-                assert told.count("poolaudit: ") == 1, (hit, told)
-                assert told.rstrip().endswith("poolaudit: interrupted"), (hit, told)
+                # Python ends itself by the signal where it strikes inside exec() or, with all written, on the way out;
+                # a shell shows 130 for both.
+                assert code in (130, -signal.SIGINT), (hit, told)
+                said = [line for line in told.splitlines() if line.startswith("poolaudit: ")]
+                assert said == ["poolaudit: interrupted"] or (not said and hit == "report" and code < 0), (hit, told)
                 assert not list((folder / "out").glob(".*"))
                 # What was measured is written, however late the interrupt came.
                 assert hit != "report" or (folder / "out" / "result.json").exists()
