@@ -114,5 +114,14 @@ def _run_stage(stage: Stage, context: StageContext) -> tuple[Any, StageResult]:
     except StageSkipped as skipped:
         outcome, reason = Outcome.SKIPPED, str(skipped)
     except Exception as error:
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
         outcome, reason = Outcome.CRASHED, f"{type(error).__name__}: {error}"
     return evidence, StageResult(stage.name, outcome, round(time.perf_counter() - clock, 3), reason)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether it came up while an interrupt was on its way out, as where a process that Ctrl-C ended too is put away."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

@@ -283,12 +283,17 @@ def test_plans_that_cannot_be_run_are_refused(fields: dict[str, Any], said: str)
         AuditPlan(**fields)
 
 
-def test_an_interrupt_keeps_the_stages_that_were_done(plan: AuditPlan) -> None:
+@pytest.mark.parametrize("fails_to_clean_up", [False, True])
+def test_an_interrupt_keeps_the_stages_that_were_done(plan: AuditPlan, fails_to_clean_up: bool) -> None:
     """Ctrl-C arrives while the layers are checked: the evaluation stands, and nothing is called ready."""
 
     def listener(event: Event) -> None:
         if isinstance(event, StageProgress) and event.stage == "conformance":
-            raise KeyboardInterrupt
+            try:
+                raise KeyboardInterrupt
+            finally:
+                if fails_to_clean_up:
+                    raise ConnectionResetError
 
     wanted = dataclasses.replace(plan, stages=("evaluation", "conformance", "leakage"))
     with pytest.raises(AuditInterruptedError) as caught:
