@@ -121,7 +121,7 @@ def _run_stage(stage: Stage, context: StageContext) -> tuple[Any, StageResult]:
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether it came up while an interrupt was on its way out, as where a process that Ctrl-C ended too is put away."""
+    """Whether it came up while an interrupt was on its way out, as where a process that it ended too is put away."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
