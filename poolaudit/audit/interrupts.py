@@ -14,7 +14,7 @@ def noticed_interrupts() -> Iterator[Callable[[], bool]]:
     """Yields whether an interrupt came since; it is raised as a KeyboardInterrupt as well, as ever.
 
     That alone is not enough: compiled code under TensorFlow turns a KeyboardInterrupt into a SystemError at times,
-    which reads as "this model cannot be traced", and tidying up after one fails where Ctrl-C has ended a worker as well.
+    which reads as "this model cannot be traced", and tidying up after one fails where Ctrl-C has ended a worker too.
     What was measured then must neither be shown nor kept. Outside the main thread, or where the caller handles
     interrupts in a way of its own, nothing is noticed.
     """
