@@ -30,6 +30,7 @@ class AblationSettings:
         executor: "local" or "ray".
         workers: Worker processes, or trials at a time; None for one a core.
         store: Folder of trials, kept between runs.
+        waits: For another run that uses the store; False refuses to run beside it.
         resume: Trials in the store count; False trains them again.
         budget_seconds: No new seeds are begun after this; None for no limit.
         seed: Of everything random outside the trials, whose seeds are 0, 1, 2 and so on.
@@ -44,6 +45,7 @@ class AblationSettings:
     executor: str = "local"
     workers: int | None = None
     store: Path = DEFAULT_STORE
+    waits: bool = False
     resume: bool = True
     budget_seconds: float | None = None
     seed: int = 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import sys
 import zipfile
 import zlib
@@ -21,7 +23,7 @@ from poolaudit.ablation.settings import AblationSettings
 from poolaudit.ablation.trial import ModelSource, TrainingPlan, module_text, search_path, sha256_of, source_text
 from poolaudit.ablation.variants import ACTIONS
 from poolaudit.errors import InvalidInputError
-from poolaudit.store.trials import TrialStore, canonical_json
+from poolaudit.store.trials import NoSpaceError, TrialStore, canonical_json
 from poolaudit.subject.compiled_loss import loss_of
 from poolaudit.subject.heads import Head
 from poolaudit.subject.models import LoadedModel
@@ -103,11 +105,14 @@ def model_source(subject: AblationSubject, store: TrialStore, actions: Iterable[
     fingerprint = sha256_of(described)
     path = store.folder / "models" / f"{sha256_of(described + _weights(subject.model))}.keras"
     if not _is_whole(path):
-        ready = path.with_name(f".{path.name}")
+        ready = path.with_name(f".{path.stem}.part.keras")
         try:
             ready.unlink(missing_ok=True)
-            subject.model.save(ready.with_suffix(".part.keras"))
-            ready.with_suffix(".part.keras").replace(path)
+            subject.model.save(ready)
+            ready.replace(path)
+        except OSError as error:
+            reason = os.strerror(error.errno or errno.EIO)
+            raise NoSpaceError(f"The model cannot be stored in {str(store.folder)!r}: {reason}.") from error
         except Exception as error:
             raise InvalidInputError(
                 f"{subject.model.name} cannot be handed to worker processes ({type(error).__name__}: "

@@ -37,7 +37,9 @@ from poolaudit.store.trials import StoredTrial, TrialStore
 
 def run_trials(run: Prepared, arms: Arms, found: Findings, news: Callable[[str], None]) -> None:
     store = TrialStore(run.settings.store)
-    with store.held():
+    tell = run.tell
+    told = f"waiting for another run that uses the trial store {store.folder.name}"
+    with store.held((lambda: tell(0, 1, told)) if run.settings.waits else None):
         source = model_source(run.subject, store, {variant.action for variant in arms.variants})
         plan, statement = training_plan(run.subject, run.settings, run.head)
         assert run.train is not None

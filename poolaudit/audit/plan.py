@@ -130,5 +130,6 @@ class AuditPlan:
             race=self.budget != "thorough",
             budget_seconds=None if minutes is None else 60 * minutes,
             store=Path(self.trial_store),
+            waits=True,  # a release that is audited beside another must not lose its ablation by that
             seed=self.seed,
         )

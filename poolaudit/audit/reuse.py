@@ -14,6 +14,7 @@ import msgspec
 from poolaudit.audit.content import NoFingerprint, content_key, fingerprint_of_model
 from poolaudit.audit.plan import AuditPlan
 from poolaudit.audit.subject import Subject
+from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.outcomes import Outcome
 from poolaudit.results import Evidence, StageResult
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # The splits a stage reads; a stage that is not named reads all of them.
 _SPLITS = {"geometry": ("test",), "evaluation": ("test", "validation"), "conformance": ("test",)}
+_OPTION = "--stage-store"
 _ABLATION_SETTINGS = ("minutes", "seeds", "epochs")
 _SETTINGS = ("positive", "class_names", "resize", "trust_model_code", "budget", "feature_size", "seed")
 
@@ -51,7 +53,7 @@ class StageReuse:
     """
 
     def __init__(self, folder: Path, plan: AuditPlan, subject: Subject) -> None:
-        make_output_folder(folder)
+        make_output_folder(folder, _OPTION)
         self._folder, self._plan = folder, plan
         self.why_not: str | None = None
         try:
@@ -84,7 +86,9 @@ class StageReuse:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         kept = _Kept(replace(Evidence(), **{stage: found}), now)
         try:
-            keep(self._folder, key, kept)
+            keep(self._folder, key, kept, _OPTION)
+        except InvalidInputError as error:  # a full disk here must not cost what was measured
+            return replace(result, reason=f"not kept for later audits: {error.arrived}")
         except (msgspec.MsgspecError, UnicodeEncodeError) as error:
             return replace(result, reason=f"not kept for later audits: {type(error).__name__}")
         return result

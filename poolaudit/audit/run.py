@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from poolaudit.audit.interrupts import noticed_interrupts
 from poolaudit.audit.judging import judge
 from poolaudit.audit.plan import AuditPlan
 from poolaudit.audit.provenance import data_provenance, model_provenance, provenance_of
@@ -61,7 +62,8 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
         context = StageContext(plan, subject, evidence, _teller(stage.name, listener))
         began = time.perf_counter()
         try:
-            found, result = _run_stage(stage, context) if kept is None else _run_or_reuse(stage, context, kept)
+            with noticed_interrupts() as was_interrupted:
+                found, result = _run_stage(stage, context, kept, was_interrupted)
         except KeyboardInterrupt:
             if not results:
                 raise
@@ -96,15 +98,19 @@ def _teller(stage: str, listener: Listener) -> Callable[[int, int, str], None]:
     return lambda done, total, what: listener(StageProgress(stage, done, total, what))
 
 
-def _run_or_reuse(stage: Stage, context: StageContext, kept: StageReuse) -> tuple[Any, StageResult]:
-    known = kept.find(stage.name, context.evidence)
+def _run_stage(
+    stage: Stage, context: StageContext, kept: StageReuse | None, was_interrupted: Callable[[], bool]
+) -> tuple[Any, StageResult]:
+    known = None if kept is None else kept.find(stage.name, context.evidence)
     if known is not None:
         return known
-    found, result = _run_stage(stage, context)
-    return found, kept.store(stage.name, context.evidence, found, result)
+    found, result = _measure(stage, context)
+    if was_interrupted():
+        raise KeyboardInterrupt
+    return found, result if kept is None else kept.store(stage.name, context.evidence, found, result)
 
 
-def _run_stage(stage: Stage, context: StageContext) -> tuple[Any, StageResult]:
+def _measure(stage: Stage, context: StageContext) -> tuple[Any, StageResult]:
     clock = time.perf_counter()
     evidence, outcome, reason = None, Outcome.PASSED, None
     try:

@@ -121,14 +121,19 @@ def _audit(
     try:
         result = running.run(plan, quiet=quiet)
     except AuditInterruptedError as stopped:
-        running.finish(stopped.result, out, as_json=as_json, quiet=quiet, baseline=baseline)
-        say(
-            "The report holds the stages that were done. Trials of the ablation are kept in "
-            f"{plan.trial_store}; the same command goes on from there.",
-            err=True,
-        )
-        return EXIT_INTERRUPTED
-    return running.finish(result, out, as_json=as_json, quiet=quiet, baseline=baseline)
+        result = stopped.result
+    else:
+        try:
+            return running.finish(result, out, as_json=as_json, quiet=quiet, baseline=baseline)
+        except KeyboardInterrupt:  # while the report is drawn: what was measured for an hour is written all the same
+            pass
+    running.finish(result, out, as_json=as_json, quiet=quiet, baseline=baseline)
+    say(
+        "The report holds the stages that were done. Trials of the ablation are kept in "
+        f"{plan.trial_store}; the same command goes on from there.",
+        err=True,
+    )
+    return EXIT_INTERRUPTED
 
 
 def _refuse_options_without_training(plan: AuditPlan) -> None:

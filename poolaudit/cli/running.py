@@ -92,10 +92,9 @@ def write_result(result: AuditResult, out: Path) -> Path:
     from poolaudit.report.files import MODEL_INDEX, render_all
     from poolaudit.store.atomic import write_together
 
-    files = render_all(result)
+    # The model index of an earlier run would stand beside a result it does not belong to.
+    files: dict[str, bytes | None] = {MODEL_INDEX: None, **render_all(result)}
     write_together({out / name: content for name, content in files.items()})
-    if MODEL_INDEX not in files:  # that of an earlier run would stand beside a result it does not belong to
-        (out / MODEL_INDEX).unlink(missing_ok=True)
     return out / "report.html"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -98,6 +99,8 @@ _MODES: dict[str, Callable[[LoadedModel, Any, Path], Any]] = {
 
 def main() -> None:
     """Loads the model that the line on standard input names, and tries the modes."""
+    # Ctrl-C goes to the whole group: the parent ends this process, and a death by it is no finding about the model.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     request = json.loads(sys.stdin.readline())
     folder = Path(request["folder"])
     (folder / RUNNING).write_text("load", encoding="utf-8")

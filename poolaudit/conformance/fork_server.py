@@ -7,6 +7,7 @@ at once.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from multiprocessing.connection import Client
 
@@ -16,6 +17,8 @@ from poolaudit.conformance.worker import fork_worker
 
 def main() -> None:
     """Imports what is heavy, then forks on demand; ends when its parent closes the line."""
+    # Ctrl-C goes to the whole group: the parent ends this process and its workers in order, and none dies of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     address, key = sys.stdin.readline().strip(), bytes.fromhex(sys.stdin.readline().strip())
     import keras  # noqa: F401
     import tensorflow as tf  # noqa: F401

@@ -7,6 +7,7 @@ a private folder and the key is random.
 from __future__ import annotations
 
 import os
+import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,6 +164,7 @@ def fork_worker(address: str, key: bytes, factory: Callable[..., Any] | None = N
         return process
     status = 1
     try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's affair
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)

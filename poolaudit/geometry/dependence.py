@@ -356,7 +356,7 @@ def _step_of(index: Index, phases: Phases | None) -> float:
     if phases is not None:
         return phases.step / len(phases.taps)
     rows = index[(index >= 0).any(axis=1)]
-    first = np.where(rows >= 0, rows, np.iinfo(np.int64).max).min(axis=1)
+    first = np.where(rows >= 0, rows, np.iinfo(rows.dtype).max).min(axis=1)
     # Of windows that grow, as those of a running sum, one end stays and the other moves by a cell.
     return max(_usual(np.abs(np.diff(end))) for end in (first, rows.max(axis=1))) or 1.0
 

@@ -13,12 +13,13 @@ import hashlib
 import io
 import json
 import os
+import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ FORMAT = 1
 _MAGIC = b"poolaudit-trial-1\n"
 _DIGEST_BYTES = 32
 _ROWS_AT_ONCE = 256
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class NoSpaceError(PoolauditError, OSError):
@@ -107,10 +109,13 @@ class TrialStore:
             ) from None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Keeps a second run out while this one writes; the lock dies with the process, however it dies.
 
         What a run that was killed had half written is removed first.
+
+        Args:
+            waiting: Called now and then while another run holds the store; without it, none is waited for.
 
         Raises:
             InvalidInputError: Another run holds the store, or it cannot be written to.
@@ -124,15 +129,16 @@ class TrialStore:
                 "Name another one with --store",
             ) from None
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InvalidInputError(
-                    f"Another run is using the trial store {str(self.folder)!r}",
-                    "one run a store at a time",
-                    "Wait for it, or name another folder with --store",
-                ) from None
-            for half_written in self.folder.rglob("*.part"):
+            while not _is_mine(lock):
+                if waiting is None:
+                    raise InvalidInputError(
+                        f"Another run is using the trial store {str(self.folder)!r}",
+                        "one run a store at a time",
+                        "Wait for it, or name another folder with --store",
+                    )
+                waiting()
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+            for half_written in (*self.folder.rglob("*.part"), *self.folder.rglob("*.part.keras")):
                 half_written.unlink(missing_ok=True)
             yield
 
@@ -179,6 +185,14 @@ class TrialStore:
 
     def __len__(self) -> int:
         return sum(1 for _ in (self.folder / "trials").glob("*.trial"))
+
+
+def _is_mine(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _holds(path: Path, array: Array) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -143,9 +144,11 @@ def test_a_parser_reads_or_refuses(name: str, tmp_path: Path) -> None:
 
 def test_stored_results_are_read_or_refused(sound: Path, tmp_path: Path) -> None:
     whole = (sound / "result.json").read_bytes()
+    unsealed = re.sub(rb',\s*"sha256": "[0-9a-f]{64}"', b"", whole)  # by its digest, most are refused at once
+    assert unsealed != whole
 
     @BOUNDED
-    @given(mutations(whole))
+    @given(mutations(unsealed))
     def reads_or_refuses(content: bytes) -> None:
         survives(load_result, tmp_path / "r.json", content)
 

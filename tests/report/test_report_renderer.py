@@ -68,3 +68,21 @@ def test_a_forked_child_has_a_process_of_its_own(renderer: _Renderer) -> None:
     assert before is not None
     before.kill()
     before.communicate()
+
+
+def test_an_interrupt_leaves_no_answer_for_the_next_picture(renderer: _Renderer) -> None:
+    """Ctrl-C between question and answer: the next question, perhaps in a notebook, gets its own picture."""
+    renderer.start()
+    assert renderer._process is not None
+    pipe = renderer._process.stdout
+
+    class Interrupted:
+        def readline(self) -> str:
+            assert renderer._process is not None
+            renderer._process.stdout = pipe
+            raise KeyboardInterrupt
+
+    renderer._process.stdout = Interrupted()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        renderer.svg({**CHART, "title": "the first"})
+    assert "the second" in renderer.svg({**CHART, "title": "the second"})

@@ -49,6 +49,9 @@ class _Renderer:
                 answer = _pipe(process.stdout).readline()
             except OSError:
                 answer = ""
+            except BaseException:  # Ctrl-C: the answer that is on its way would be taken for that to the next picture
+                self.stop()
+                raise
             if not answer:
                 self._deaths += 1
                 raise RendererEnded(f"the chart renderer ended with {self.stop()}; there may be too little memory")
