@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import stat
-import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,11 +13,6 @@ from typing import Any
 
 from poolaudit.errors import InvalidInputError, did_you_mean, listed
 from poolaudit.outcomes import Severity
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _FILE_LIMIT_BYTES = 1_000_000
 _MOST_DOTS = 1000

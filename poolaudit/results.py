@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import escape
 from typing import Literal
 
@@ -84,7 +84,7 @@ class Acceptance:
     @property
     def has_expired(self) -> bool:
         """True where its last day is past, whenever the result was judged (UTC)."""
-        return self.expires < datetime.now(timezone.utc).date().isoformat()
+        return self.expires < datetime.now(UTC).date().isoformat()
 
     @property
     def stands(self) -> bool:

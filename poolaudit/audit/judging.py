@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from poolaudit.audit.provenance import provenance_of
 from poolaudit.errors import InvalidInputError
@@ -101,7 +101,7 @@ def judge_part(
         provenance=provenance_of(
             command=command,
             seed=seed,
-            started=datetime.now(timezone.utc),
+            started=datetime.now(UTC),
             duration_seconds=duration_seconds,
             with_tensorflow=with_tensorflow,
             model=model,

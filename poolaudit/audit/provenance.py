@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from poolaudit.results import DataProvenance, ModelProvenance, Provenance
@@ -30,7 +30,7 @@ def provenance_of(
     """Provenance of a run on this machine with the versions installed here."""
     return Provenance(
         command=command,
-        started=started.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        started=started.astimezone(UTC).isoformat(timespec="seconds"),
         duration_seconds=round(duration_seconds, 3),
         seed=seed,
         versions=_versions(with_tensorflow=with_tensorflow),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ class StageReuse:
         key = self._key(stage, before)
         if key is None:
             return replace(result, reason=f"not kept for later audits: {self.why_not}")
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         kept = _Kept(replace(Evidence(), **{stage: found}), now)
         try:
             keep(self._folder, key, kept, _OPTION)

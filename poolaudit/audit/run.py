@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def run_audit(plan: AuditPlan, listener: Listener = silent) -> AuditResult:
         InvalidInputError: Something the user gave cannot be audited as it is.
         AuditInterruptedError: The user interrupted it; the exception brings the result of the stages that were done.
     """
-    started, clock = datetime.now(timezone.utc), time.perf_counter()
+    started, clock = datetime.now(UTC), time.perf_counter()
     subject = load_subject(plan)
     stages = [stage for stage in ALL_STAGES if subject.model is not None or not stage.needs_model]
     wanted = [stage.name for stage in stages if stage.name in plan.stages_to_run]

@@ -25,7 +25,7 @@ def apply_baseline(result: AuditResult, file: Path, today: datetime.date | None 
     Raises:
         InvalidInputError: The file is missing or not a baseline.
     """
-    day = (today or datetime.datetime.now(datetime.timezone.utc).date()).isoformat()
+    day = (today or datetime.datetime.now(datetime.UTC).date()).isoformat()
     entries = load_baseline(file)
     now = {finding.code: charge_of(finding) for finding in result.findings if finding.is_open}
     then = {entry.code: Charge(entry.outcome, entry.severity, entry.subjects) for entry in entries}

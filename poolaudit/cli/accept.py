@@ -52,6 +52,6 @@ def _date(text: str) -> datetime.date:
             raise ValueError
     except ValueError:
         raise InvalidInputError(f"--expires is {text!r}", "a date written YYYY-MM-DD, such as 2030-01-31") from None
-    if day < datetime.datetime.now(datetime.timezone.utc).date():
+    if day < datetime.datetime.now(datetime.UTC).date():
         raise InvalidInputError(f"--expires is {text}, which is past", "today or a later day")
     return day

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import sys
+import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,11 +16,6 @@ from poolaudit.conformance.kernel_sets import kernels_of
 from poolaudit.conformance.triggers import TRIGGERS
 from poolaudit.evidence.conformance import PropertyResult
 from poolaudit.outcomes import Outcome
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True, slots=True)
