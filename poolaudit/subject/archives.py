@@ -124,8 +124,11 @@ def _unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise ValueError(f"array format {version} is not supported")
 
 
 def _require_within(info: zipfile.ZipInfo, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -134,13 +137,7 @@ def _require_within(info: zipfile.ZipInfo, start: int, shape: tuple[int, ...], d
 
 
 def _declared_bytes(member: IO[bytes], path: Path, key: str) -> int:
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
-    else:
-        raise ValueError(f"array format {version} is not supported")
+    shape, _, dtype = _header(member)
     if dtype.hasobject or dtype.names is not None:
         raise InvalidInputError(
             f"{path.name}: the array {key!r} holds Python objects or records (dtype {dtype})",

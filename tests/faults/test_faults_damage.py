@@ -23,6 +23,7 @@ from poolaudit.results import AuditResult
 from poolaudit.store.evidence_cache import keep, load_kept
 from poolaudit.store.results import decode_result, load_result
 from poolaudit.testing.cache import ResultCache
+from specimens.outcomes import save_overlapping
 
 FLIPS, CUTS = 300, 40
 
@@ -30,11 +31,7 @@ FLIPS, CUTS = 300, 40
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audited")
-    rng = np.random.default_rng(0)
-    labels = rng.random(300) < 0.3
-    scores = np.clip(rng.normal(0.3 + 0.4 * labels, 0.15), 0, 1)
-    rows = [f"{'ab'[int(label)]},{1 - score:.6f},{score:.6f}" for label, score in zip(labels, scores, strict=True)]
-    (folder / "p.csv").write_text("label,p_a,p_b\n" + "\n".join(rows) + "\n")
+    save_overlapping(folder / "p.csv", 300)
     with pytest.raises(SystemExit):
         main(["metrics", str(folder / "p.csv"), "--positive", "b", "--out", str(folder / "out"), "--quiet"])
     return folder

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hostile_attempt import TALLY
 
 from poolaudit.cli.main import main
+from specimens.outcomes import save_overlapping
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +23,7 @@ def sound(trained_digits: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
     shutil.copy(trained_digits.validation_file, folder / "train.npz")
     trained_digits.model.save(folder / "model.h5")
     trained_digits.model.export(folder / "exported", verbose=False)
-    rng = np.random.default_rng(0)
-    labels = rng.random(200) < 0.3
-    scores = np.clip(rng.normal(0.3 + 0.4 * labels, 0.15), 0, 1)
-    rows = [f"{'ab'[int(label)]},{1 - score:.6f},{score:.6f}" for label, score in zip(labels, scores, strict=True)]
-    (folder / "predictions.csv").write_text("label,p_a,p_b\n" + "\n".join(rows) + "\n")
+    save_overlapping(folder / "predictions.csv", 200)
     with pytest.raises(SystemExit):
         main(["metrics", str(folder / "predictions.csv"), "--positive", "b", "--out", str(folder / "out"), "--quiet"])
     shutil.move(folder / "out" / "result.json", folder / "result.json")

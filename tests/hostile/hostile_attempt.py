@@ -192,12 +192,9 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
                 seen.append(f"opened for writing: {full}")
     elif event == "pickle.find_class" and arguments[0].startswith(_OF_PROCESSES):
         return
-    elif event == "os.posix_spawn" and arguments[0] == sys.executable:
-        # How later Pythons start a process of poolaudit's own, which is not refused below either.
-        pass
-    elif event in ("os.system", "os.exec", "os.posix_spawn", "pickle.find_class", "socket.connect"):
+    elif event in ("os.system", "os.exec", "pickle.find_class", "socket.connect"):
         seen.append(f"{event} {arguments!r}"[:200])
-    elif event == "subprocess.Popen" and arguments[0] != sys.executable:
+    elif event in ("subprocess.Popen", "os.posix_spawn") and arguments[0] != sys.executable:
         seen.append(f"started {arguments[0]}")
 
 

@@ -73,6 +73,15 @@ def save_scored(file: Path, tp: int, fn: int, fp: int, tn: int) -> None:
     np.savez(file, label=np.array(["fine", "fraud"])[made.labels], p_fraud=made.probabilities[:, 1])
 
 
+def save_overlapping(file: Path, items: int) -> None:
+    """A CSV of classes a and b, three tenths of it b, whose scores overlap."""
+    rng = np.random.default_rng(0)
+    labels = rng.random(items) < 0.3
+    scores = np.clip(rng.normal(0.3 + 0.4 * labels, 0.15), 0, 1)
+    rows = [f"{'ab'[int(label)]},{1 - score:.6f},{score:.6f}" for label, score in zip(labels, scores, strict=True)]
+    file.write_text("label,p_a,p_b\n" + "\n".join(rows) + "\n")
+
+
 def save_good_and_bad(folder: Path) -> None:
     """`good.npz`, and `bad.npz` of 98 % accuracy that finds 12 % of the fraud."""
     save_scored(folder / "good.npz", 950, 50, 50, 8950)
