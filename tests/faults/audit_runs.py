@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from poolaudit.ablation.trial import search_path
+from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.report.markdown import render_markdown
-from poolaudit.results import AuditResult
+from poolaudit.results import AuditResult, Evidence
 from poolaudit.store.results import encode_result, load_result
 
 STAGES = ("geometry", "evaluation", "conformance", "swapping", "training", "leakage", "impact", "report")
@@ -199,22 +200,34 @@ def temporary(folder: Path) -> Path:
 
 def timeless(result: AuditResult) -> bytes:
     """All that was found, without how long it took, when it was, and whether it was kept from an earlier run."""
-    ablation = result.evidence.ablation
-    if ablation is not None:
-        ablation = replace(
-            ablation,
-            seconds=0.0,
-            baseline=replace(ablation.baseline, latency_milliseconds=None),
-            arms=tuple(replace(arm, latency_milliseconds=None) for arm in ablation.arms),
-            trials=tuple(replace(trial, seconds=0.0) for trial in ablation.trials),
-        )
     return encode_result(
         replace(
             result,
-            evidence=replace(result.evidence, ablation=ablation),
+            evidence=timeless_evidence(result.evidence),
             stages=tuple(replace(stage, duration_seconds=0.0, reason=None) for stage in result.stages),
             provenance=replace(result.provenance, started="", duration_seconds=0.0),
         )
+    )
+
+
+def timeless_evidence(evidence: Evidence) -> Evidence:
+    """The evidence without how long its trials took, those that were decided again without the leak included."""
+    leakage = evidence.leakage
+    if leakage is not None:
+        impact = replace(leakage.impact, ablation=_timeless_ablation(leakage.impact.ablation))
+        leakage = replace(leakage, impact=impact)
+    return replace(evidence, ablation=_timeless_ablation(evidence.ablation), leakage=leakage)
+
+
+def _timeless_ablation(ablation: AblationEvidence | None) -> AblationEvidence | None:
+    if ablation is None:
+        return None
+    return replace(
+        ablation,
+        seconds=0.0,
+        baseline=replace(ablation.baseline, latency_milliseconds=None),
+        arms=tuple(replace(arm, latency_milliseconds=None) for arm in ablation.arms),
+        trials=tuple(replace(trial, seconds=0.0) for trial in ablation.trials),
     )
 
 
