@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import itertools
+import os
 from collections.abc import Iterable
 
 _MOST_CHOICES = 2000  # a header of 200,000 columns would be searched for seconds
+
+
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), f"errno = {errno.ENOSPC},")
 
 
 class PoolauditError(Exception):
@@ -37,6 +42,20 @@ class MissingExtraError(PoolauditError, ImportError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an optional dependency. Install it with: pip install 'poolaudit[{extra}]'")
+
+
+def is_out_of_space(error: BaseException | None) -> bool:
+    """Whether a full disk, or a used-up quota, is what the error or one that it came from tells.
+
+    HDF5 and TensorFlow tell it in their text alone.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(error) for words in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

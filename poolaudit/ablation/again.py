@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from poolaudit.ablation.arms import Arms
-from poolaudit.ablation.effects import validation_variance
+from poolaudit.ablation.effects import difference
 from poolaudit.ablation.evidence import Findings, assemble
 from poolaudit.ablation.ledger import FEWEST_PAIRS, Ledger
-from poolaudit.ablation.measures import LEARNED, MATCHED, Mask
+from poolaudit.ablation.measures import LEARNED, Mask
 from poolaudit.ablation.preparation import Prepared, Tell, prepare, question_of
 from poolaudit.ablation.race import Rules
 from poolaudit.ablation.run import exchange_pooling, quiet_retracing
@@ -22,7 +22,7 @@ from poolaudit.ablation.variants import parse_variant
 from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
 from poolaudit.policy import Policy
-from poolaudit.statistics.crossed import Crossed, crossed_difference
+from poolaudit.statistics.crossed import Crossed
 from poolaudit.store.trials import StoredTrial, TrialStore
 from poolaudit.subject.splits import DataSplit
 
@@ -99,12 +99,12 @@ def measure_again(
             assert there.ledger is not None
             for name in found.ledger.names:
                 pairs = _learned_in_both(before, name, BASELINE)
-                others[name] = _difference([there.ledger], name, BASELINE, pairs)
-                shifts[name] = _difference([there.ledger, found.ledger], name, BASELINE, pairs)
+                others[name] = _difference(there.ledger, name, BASELINE, pairs)
+                shifts[name] = _difference(there.ledger, name, BASELINE, pairs, less=found.ledger)
             for arm in before.variants if leader else ():
                 if arm.comparison is not None and arm.name != leader:
                     pairs = _learned_in_both(before, arm.name, leader)
-                    against[arm.name] = _difference([found.ledger], arm.name, leader, pairs)
+                    against[arm.name] = _difference(found.ledger, arm.name, leader, pairs)
     exchanged = [parse_variant(arm.name) for arm in before.variants if arm.swap]
     if exchanged:
         with quiet_retracing():
@@ -221,20 +221,10 @@ def _learned_in_both(before: AblationEvidence, name: str, other: str) -> list[in
     return sorted(seed for arm, seed in learned if arm == name and (other, seed) in learned)
 
 
-def _difference(ledgers: list[Ledger], name: str, other: str, seeds: list[int]) -> Crossed | None:
-    """An arm minus another, paired, on the items of the first ledger, less that on those of a second."""
-    metric, signs = ledgers[0].primary, (1.0, -1.0)[: len(ledgers)]
-    differences, influences, draws, support = [], [], [], []
-    for seed in seeds:
-        pairs = [(ledger.arm(name)[seed], ledger.arm(other)[seed]) for ledger in ledgers]
-        both = [(sign, v.metrics[metric], o.metrics[metric]) for sign, (v, o) in zip(signs, pairs, strict=True)]
-        if not all(np.isfinite((v.value, o.value)).all() for _, v, o in both):
-            continue
-        differences.append(sum(sign * (v.value - o.value) for sign, v, o in both))
-        influences.append(np.concatenate([sign * (v.influences - o.influences) for sign, v, o in both]))
-        draws.append(sum(sign * (v.matched_draws - o.matched_draws) for sign, (v, o) in zip(signs, pairs, strict=True)))
-        support.append(min(min(v.support, o.support) for _, v, o in both))
-    if len(differences) < FEWEST_PAIRS:
-        return None
-    drawn = validation_variance(np.stack(draws)) if metric == MATCHED else 0.0
-    return crossed_difference(np.array(differences), np.stack(influences), min(support), other_variance=drawn)
+def _difference(
+    measured: Ledger, name: str, other: str, seeds: list[int], less: Ledger | None = None
+) -> Crossed | None:
+    """An arm minus another, paired; None where too few pairs define the deciding metric."""
+    taken_off = None if less is None else (less.arm(name), less.arm(other))
+    found = difference(measured.arm(name), measured.arm(other), seeds, measured.primary, taken_off)
+    return None if found is None or found.seeds < FEWEST_PAIRS else found

@@ -73,21 +73,34 @@ def learns_more_often(learned: int, seeds: int, other_learned: int, other_seeds:
     return float(tail / ways)
 
 
-def difference(variant: Arm, baseline: Arm, pairing: Pairing, metric: str) -> Crossed | None:
-    """The paired difference with its variance components; None where no pair of seeds defines the metric."""
-    pairs = [
-        (variant[seed], baseline[seed])
-        for seed in pairing.seeds
-        if np.isfinite(variant[seed].metrics[metric].value) and np.isfinite(baseline[seed].metrics[metric].value)
-    ]
-    if not pairs:
+def difference(
+    variant: Arm, baseline: Arm, seeds: Sequence[int], metric: str, less: tuple[Arm, Arm] | None = None
+) -> Crossed | None:
+    """The paired difference with its variance components; None where no pair of seeds defines the metric.
+
+    Args:
+        variant: Trials by seed.
+        baseline: Likewise.
+        seeds: Those to compare.
+        metric: Its name.
+        less: Variant and baseline measured on other test items; their difference is taken off.
+    """
+    measured = ((1.0, variant, baseline), *(((-1.0, *less),) if less else ()))
+    kept = [s for s in seeds if all(np.isfinite(arm[s].metrics[metric].value) for _, *arms in measured for arm in arms)]
+    if not kept:
         return None
-    differences = np.array([v.metrics[metric].value - b.metrics[metric].value for v, b in pairs])
-    influences = np.stack([v.metrics[metric].influences - b.metrics[metric].influences for v, b in pairs])
-    support = min(min(v.metrics[metric].support, b.metrics[metric].support) for v, b in pairs)
+    pairs = [[(sign, v[seed].metrics[metric], b[seed].metrics[metric]) for sign, v, b in measured] for seed in kept]
+    differences = np.array([sum(sign * (v.value - b.value) for sign, v, b in pair) for pair in pairs])
+    influences = np.stack(
+        [np.concatenate([sign * (v.influences - b.influences) for sign, v, b in pair]) for pair in pairs]
+    )
+    support = min(min(v.support, b.support) for pair in pairs for _, v, b in pair)
     from_validation = 0.0
     if metric == MATCHED:
-        from_validation = validation_variance(np.stack([v.matched_draws - b.matched_draws for v, b in pairs]))
+        drawn = [
+            sum(sign * (v[seed].matched_draws - b[seed].matched_draws) for sign, v, b in measured) for seed in kept
+        ]
+        from_validation = validation_variance(np.stack(drawn))
     return crossed_difference(differences, influences, support, other_variance=from_validation)
 
 
@@ -113,8 +126,7 @@ def validation_variance(drawn: npt.NDArray[np.float64]) -> float:
 
 def swap_difference(variant: TrialMeasures, baseline: TrialMeasures, metric: str, confidence: float) -> Estimate:
     """The difference of two models with fixed weights: the interval covers the items, no seeds."""
-    pairing = Pairing((0,))
-    found = difference({0: variant}, {0: baseline}, pairing, metric)
+    found = difference({0: variant}, {0: baseline}, (0,), metric)
     if found is None:
         return Estimate.not_estimable("0 divided by 0 in one of the two", method=ITEMS_ONLY)
     half = normal_quantile(confidence) * (found.item_variance + found.other_variance) ** 0.5

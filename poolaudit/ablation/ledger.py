@@ -55,7 +55,7 @@ class Ledger:
 
     def measure(self, name: str, seeds: int) -> Crossed | None:
         """The paired difference on the primary metric; None until three pairs of seeds define it."""
-        found = difference(self.arm(name), self.arm(BASELINE), self.pairing(name, seeds), self.primary)
+        found = difference(self.arm(name), self.arm(BASELINE), self.pairing(name, seeds).seeds, self.primary)
         return found if found is not None and found.seeds >= FEWEST_PAIRS else None
 
     def standings(self) -> dict[str, Standing]:
@@ -92,7 +92,7 @@ class Ledger:
         pairing = self.pairing(name, self.trained(name))
         effects = []
         for metric in METRICS:
-            found = difference(self.arm(name), self.arm(BASELINE), pairing, metric)
+            found = difference(self.arm(name), self.arm(BASELINE), pairing.seeds, metric)
             if found is None:
                 if metric != MATCHED or self.primary == MATCHED:
                     reason = "no pair of seeds learned and defines it"

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from poolaudit.errors import is_out_of_space
 from poolaudit.subject.activations import told
 
 if TYPE_CHECKING:
     from poolaudit.subject.models import LoadedModel
 
+NO_SPACE = 28
+"""Exit status of the process where there is no room for its files."""
 INPUTS = "inputs.npy"
 RUNNING = "running"
 """Name of the file that holds what is being tried, so that a death can be told."""
@@ -101,7 +104,15 @@ def main() -> None:
     """Loads the model that the line on standard input names, and tries the modes."""
     # Ctrl-C goes to the whole group: the parent ends this process, and a death by it is no finding about the model.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    request = json.loads(sys.stdin.readline())
+    try:
+        _serve(json.loads(sys.stdin.readline()))
+    except OSError as error:
+        os._exit(NO_SPACE if is_out_of_space(error) else 1)
+    sys.stdout.flush()
+    os._exit(0)  # what TensorFlow does on its way out is no finding about the model
+
+
+def _serve(request: dict[str, Any]) -> None:
     folder = Path(request["folder"])
     (folder / RUNNING).write_text("load", encoding="utf-8")
     from poolaudit.subject.models import load_model
@@ -110,10 +121,8 @@ def main() -> None:
         loaded = load_model(request["source"], trust_model_code=request["trust_model_code"])
     except Exception as error:
         (folder / "load.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
-        return
-    run_modes(loaded, folder, request["modes"])
-    sys.stdout.flush()
-    os._exit(0)  # what TensorFlow does on its way out is no finding about the model
+    else:
+        run_modes(loaded, folder, request["modes"])
 
 
 if __name__ == "__main__":

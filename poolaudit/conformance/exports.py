@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poolaudit.conformance.export_process import INPUTS, RUNNING, run_modes
+from poolaudit.conformance.export_process import INPUTS, NO_SPACE, RUNNING, run_modes
 from poolaudit.conformance.profiles import profile_named
 from poolaudit.conformance.sandbox import signal_name
 from poolaudit.evidence.conformance import Counterexample, PropertyResult
@@ -29,6 +29,7 @@ _REFERENCE = ("eager", "eager_again")
 _TOLERANCES = {"float16": 2e-2, "bfloat16": 8e-2}
 _TIMES = {"quick": 60.0, "standard": 150.0, "thorough": 600.0}
 _ITEMS = 32
+_ENDS = {0: None, NO_SPACE: "a full disk: there is no room for temporary files"}
 
 
 def exports_agree(eager: Array, other: Array, tolerance: float) -> str | None:
@@ -152,7 +153,7 @@ def _in_children(
                 env=environment,
                 timeout=max(ends - time.monotonic(), 1.0),
             )
-            how = None if done.returncode == 0 else signal_name(-done.returncode) if done.returncode < 0 else "an exit"
+            how = _ENDS.get(done.returncode, "an exit") if done.returncode >= 0 else signal_name(-done.returncode)
         except subprocess.TimeoutExpired:
             how = f"no answer within {seconds:g} seconds"
         if (folder / "load.txt").exists():

@@ -86,6 +86,22 @@ def make_output_folder(folder: Path, option: str = "--out") -> Path:
     return folder
 
 
+def locked(handle: int) -> bool | None:
+    """Takes the lock of an open file or folder, which dies with the process, however it dies.
+
+    Returns:
+        True where it is held now, False where another process holds it, None where the file system has no locks (some
+        network ones).
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
 @contextlib.contextmanager
 def _turn(folders: list[Path]) -> Iterator[bool]:
     """Waits until no other run writes into these folders; the locks die with the process, however it dies.
@@ -105,17 +121,9 @@ def _locked(folder: Path, deadline: float, held: contextlib.ExitStack) -> bool:
     except OSError:
         return False
     held.callback(os.close, handle)
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        except OSError:
-            return False
-        else:
-            return True
+    while (mine := locked(handle)) is False and time.monotonic() <= deadline:
+        time.sleep(0.02)
+    return bool(mine)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ question never does. A file that is damaged is put aside and its trial trained a
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import io
 import json
@@ -19,13 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from poolaudit.errors import InvalidInputError, PoolauditError
-from poolaudit.store.atomic import write_atomically
+from poolaudit.store.atomic import locked, write_atomically
 
 Array = npt.NDArray[Any]
 
@@ -112,7 +111,8 @@ class TrialStore:
     def held(self, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Keeps a second run out while this one writes; the lock dies with the process, however it dies.
 
-        What a run that was killed had half written is removed first.
+        What a run that was killed had half written is removed first. On a file system without locks nobody is kept out;
+        trials are written whole all the same.
 
         Args:
             waiting: Called now and then while another run holds the store; without it, none is waited for.
@@ -129,7 +129,7 @@ class TrialStore:
                 "Name another one with --store",
             ) from None
         with lock:
-            while not _is_mine(lock):
+            while (mine := locked(lock.fileno())) is False:
                 if waiting is None:
                     raise InvalidInputError(
                         f"Another run is using the trial store {str(self.folder)!r}",
@@ -138,8 +138,9 @@ class TrialStore:
                     )
                 waiting()
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
-            for half_written in (*self.folder.rglob("*.part"), *self.folder.rglob("*.part.keras")):
-                half_written.unlink(missing_ok=True)
+            if mine:  # without locks, what is half-written may be another run's
+                for half_written in (*self.folder.rglob("*.part"), *self.folder.rglob("*.part.keras")):
+                    half_written.unlink(missing_ok=True)
             yield
 
     def trial_path(self, key: str) -> Path:
@@ -185,14 +186,6 @@ class TrialStore:
 
     def __len__(self) -> int:
         return sum(1 for _ in (self.folder / "trials").glob("*.trial"))
-
-
-def _is_mine(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _holds(path: Path, array: Array) -> bool:

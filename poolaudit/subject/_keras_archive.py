@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from poolaudit.errors import InvalidInputError, listed
+from poolaudit.errors import InvalidInputError, is_out_of_space, listed
 from poolaudit.subject._config_scan import parse_config
 from poolaudit.subject._hdf5 import refuse_foreign_links
 from poolaudit.subject._keras_load import admit_code, load_keras_file
@@ -20,6 +20,8 @@ LARGEST_TEXT_BYTES = 64 * 2**20
 # Keras stores weights nearly uncompressed; DEFLATE reaches about 1000:1 only on nothing.
 BOMB_FLOOR_BYTES = 2**28
 BOMB_EXPANSION = 100
+# Most models have fewer weights; they need no room for temporary files.
+MOST_BYTES_IN_MEMORY = 2**26
 
 
 def load_keras_archive(path: Path, *, trust_model_code: bool) -> tuple[Any, tuple[str, ...]]:
@@ -52,6 +54,12 @@ def check_archive(path: Path) -> dict[str, Any]:
             config = parse_config(archive.read(CONFIG), f"{CONFIG} of {name}")
             _check_weights(name, archive)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        if is_out_of_space(error):
+            raise InvalidInputError(
+                f"{name} cannot be unpacked: no space is left in {tempfile.gettempdir()!r}",
+                "room for the model's weights",
+                "Make room there, or name another folder for temporary files with TMPDIR",
+            ) from error
         raise InvalidInputError(
             f"{name} is damaged or incomplete ({type(error).__name__}: {error})",
             "a whole .keras file as model.save(...) writes it",
@@ -100,7 +108,7 @@ def _check_weights(name: str, archive: zipfile.ZipFile) -> None:
     import h5py
 
     # HDF5 jumps back and forth; a member of an archive would be read from its start for each step back.
-    with tempfile.TemporaryFile() as copy:
+    with tempfile.SpooledTemporaryFile(MOST_BYTES_IN_MEMORY) as copy:
         with archive.open(WEIGHTS[0]) as member:
             shutil.copyfileobj(member, copy, 1 << 20)
         with h5py.File(copy, "r") as weights:

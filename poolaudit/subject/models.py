@@ -237,6 +237,10 @@ def _require_keras_model(value: Any, what: str) -> None:
             "a keras.Model (Keras 3)",
             cure if "tf_keras" in kind else "",
         )
+    import keras
+
+    if isinstance(value, keras.Sequential) and not value.layers:
+        raise InvalidInputError(f"{what} is a Sequential model without layers", "a model that computes something")
 
 
 def _require_numeric(name: str, dtype: str) -> None:

@@ -91,3 +91,11 @@ def _over_pooled() -> Any:
 
 
 over_pooled = Recipe(_over_pooled, epochs=5)
+
+
+def _find_no_room(model: Any, x: Any, y: Any, seed: int) -> None:
+    with Path("/dev/full").open("wb") as log:
+        log.write(b"epoch 1")
+
+
+without_room = Recipe(build, _find_no_room)

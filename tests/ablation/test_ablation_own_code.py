@@ -27,7 +27,7 @@ from poolaudit.errors import InvalidInputError
 from poolaudit.evidence.ablation import AblationEvidence
 from poolaudit.outcomes import Outcome
 from poolaudit.results import AuditResult
-from poolaudit.store.trials import TrialStore
+from poolaudit.store.trials import NoSpaceError, TrialStore
 from poolaudit.subject._final_activation import compiled_loss
 from poolaudit.subject.data import load_splits
 from poolaudit.subject.heads import find_head
@@ -325,3 +325,10 @@ def test_a_file_whose_loss_is_unknown_trains_with_no_other_loss(tmp_path: Path) 
             run_trial(spec, Materials(TRAIN, TEST[0], None, 2))
     finally:
         keras.saving.register_keras_serializable(package="own_code")(ablation_own_code.own_loss)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_training_that_finds_no_room_ends_the_ablation(tmp_path: Path) -> None:
+    with pytest.raises(NoSpaceError, match="for want of space"):
+        ablated("ablation_recipes:without_room", tmp_path, "average@stem")
+    assert not list((tmp_path / "trials").iterdir()), "it says nothing about the variant"

@@ -140,7 +140,7 @@ def test_what_matters_is_not_called_equivalent(number: int, arm: str) -> None:
 @pytest.mark.parametrize("seeds", [5, 8])
 def test_the_intervals_shown_cover_what_they_say(seeds: int) -> None:
     """Average pooling against max pooling, 36 real seeds of each: the true difference is that of all of them."""
-    from poolaudit.ablation.effects import Pairing, difference
+    from poolaudit.ablation.effects import difference
     from poolaudit.ablation.measures import AVERAGE_PRECISION
 
     given, repetitions = scenario(8), 600
@@ -155,7 +155,7 @@ def test_the_intervals_shown_cover_what_they_say(seeds: int) -> None:
             {k: drawn.measures(given.arms[arm][seed]) for k, seed in enumerate(chosen)} for arm in ("kind", "baseline")
         ]
         for metric, rows in values.items():
-            found = difference(*pair, Pairing(tuple(range(seeds))), metric)
+            found = difference(*pair, tuple(range(seeds)), metric)
             assert found is not None
             estimate = found.estimate(0.95)
             assert estimate.low is not None

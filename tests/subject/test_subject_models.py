@@ -90,6 +90,7 @@ def test_code_and_objects_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ("specimens.models:CLASSES", "is a int"),
         ("no_such_module_here:build", "cannot be imported"),
         ("missing.keras", "There is no model 'missing.keras'"),
+        (keras.Sequential([keras.Input((8, 8, 1))]), "is a Sequential model without layers"),
         (np.zeros(3), "is a numpy.ndarray, not a Keras model"),
     ],
 )

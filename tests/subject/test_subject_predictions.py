@@ -203,7 +203,7 @@ def test_a_class_may_be_called_nan_where_its_column_says_so(tmp_path: Path) -> N
         ("label,p_0,p_1,p_1\n0,1,0,0\n", ["'p_1' more than once"]),
         ("label;p_0;p_1\n0;1;0\n", ["separated by commas"]),
         ("label,p_0,p_1\n0,1\n", ["cannot be read as CSV", "Expected 3 columns, got 2"]),
-        ("label,p_0,p_1\n0,high,low\n", ["cannot be read as CSV", "high"]),
+        ("label,p_0,p_1\n0,high,0\n", ["cannot be read as CSV", "high"]),
         (b"label,predicted\n\xff\xfe,a\nb,b\n", ["UTF"]),
         ("label,p_0,p_1\n0,nan,0.5\n1,0.5,\n0,inf,0\n", ["3 scores are missing, NaN or infinite", "row 1 (p_0)"]),
         ("label,p_0,p_1\n0,1,0\n1,-0.1,1.1\n", ["2 scores are outside [0, 1]", "row 2 (p_0)", "logits"]),

@@ -48,6 +48,7 @@ def main(commands: int, answers: int, store_folder: str) -> None:
 
 def _run(spec: Any, store: Any, tell: Any) -> None:
     from poolaudit.ablation.training import failed_trial, run_trial
+    from poolaudit.errors import is_out_of_space
     from poolaudit.store.trials import NoSpaceError
 
     try:
@@ -55,7 +56,10 @@ def _run(spec: Any, store: Any, tell: Any) -> None:
     except NoSpaceError:
         raise
     except (Exception, SystemExit) as error:
-        trial = failed_trial(spec, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+        told = " ".join(str(error).split())[:500]
+        if is_out_of_space(error):  # says nothing about the variant
+            raise NoSpaceError(f"A training cannot go on for want of space: {told}") from error
+        trial = failed_trial(spec, f"{type(error).__name__}: {told}")
     store.write(trial)
 
 

@@ -137,8 +137,10 @@ def tflite(layer: LayerUnderTest, case: Case) -> None:
         model = keras.Model(inputs, instance(inputs))
         converter = tf.lite.TFLiteConverter.from_keras_model(model)
         interpreter = tf.lite.Interpreter(model_content=converter.convert())
+        place = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(place, x.shape)  # some versions convert with a batch of one
         interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+        interpreter.set_tensor(place, x)
         interpreter.invoke()
         return np.asarray(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
 

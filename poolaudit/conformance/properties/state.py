@@ -16,6 +16,7 @@ from poolaudit.conformance.numerics import as_float64, demand_bitwise, demand_sa
 from poolaudit.conformance.property import layer_property
 from poolaudit.conformance.signature import arguments_left_out, extra_arguments
 from poolaudit.conformance.violations import NotApplicable, Refused, Violation
+from poolaudit.errors import is_out_of_space
 
 
 @layer_property("PA190", needs_keras_layer=True, data=("normal",), cost="medium")
@@ -139,6 +140,8 @@ def save_and_load(layer: LayerUnderTest, case: Case) -> None:
     try:
         found = through_a_file()
     except Exception as error:
+        if is_out_of_space(error):
+            raise
         first = str(error).splitlines()[0][:200] if str(error) else ""
         raise Violation(f"{type(error).__name__}: {first}", "an equal model", "saving and loading fails") from None
     demand_same(found, y, case.dtype, "the loaded model gives another output")
