@@ -122,6 +122,11 @@ def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
     listener = progress_listener(quiet=quiet)
     try:
         if plan.model is not None:
+            if "conformance" in plan.stages_to_run:
+                from poolaudit.conformance.profiles import profile_named
+                from poolaudit.conformance.sandbox import start_ahead
+
+                start_ahead(with_other_kernels=profile_named(plan.budget).second_process)
             import_tensorflow()
         return run_audit(plan, listener)
     finally:

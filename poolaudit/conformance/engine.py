@@ -14,7 +14,7 @@ from poolaudit.conformance.kernel_sets import GPU_MODE, KERNEL_MODE, KERNEL_MODE
 from poolaudit.conformance.known import KnownDivergence
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import all_properties
-from poolaudit.conformance.sandbox import ForkServer, Worker, signal_name
+from poolaudit.conformance.sandbox import ForkServer, Worker, fork_server, signal_name
 from poolaudit.conformance.subjects import Subject
 from poolaudit.conformance.violations import Violation
 from poolaudit.conformance.worker import Bench, Description, Job
@@ -49,7 +49,7 @@ class Engine:
             self._bench = Bench(factory)
             self.notes.append(_IN_PROCESS)
         else:
-            self._server = ForkServer(factory)
+            self._server = fork_server() if factory is None else ForkServer(factory)
 
     def __enter__(self) -> Engine:
         return self
@@ -119,6 +119,9 @@ class Engine:
             return self._run_here(jobs, on_progress)
         outcomes: Outcomes = {}
         total = len(jobs)
+        for job in jobs:
+            if job.mode in KERNEL_MODES:
+                self._server_for(job)  # imports TensorFlow while the others are tried
         # One kernel set after the other: each has a server of its own, with TensorFlow loaded.
         for mode in ("", *KERNEL_MODES):
             group = [job for job in jobs if (job.mode if job.mode in KERNEL_MODES else "") == mode]
@@ -191,7 +194,7 @@ class Engine:
             return self._server
         if job.mode not in self._others:
             gpu = job.mode == GPU_MODE
-            self._others[job.mode] = ForkServer(toggle_onednn=not gpu, use_gpu=gpu)
+            self._others[job.mode] = fork_server(toggle_onednn=not gpu, use_gpu=gpu)
         return self._others[job.mode]
 
     def _take(self, job: Job) -> Worker:

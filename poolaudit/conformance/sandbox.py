@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import shutil
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
@@ -43,23 +44,12 @@ class ForkServer:
         self._process: subprocess.Popen[str] | None = None
         self._control: Connection | None = None
         self._lock = threading.Lock()
+        self.kernels = toggle_onednn, use_gpu
+        self.environment = _environment(toggle_onednn, use_gpu)
         if factory is None:
-            self._start(toggle_onednn, use_gpu)
+            self._start(self.environment)
 
-    def _start(self, toggle_onednn: bool, use_gpu: bool) -> None:
-        environment = dict(os.environ)
-        environment |= {
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "TF_NUM_INTRAOP_THREADS": "1",
-            "TF_NUM_INTEROP_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
-            "PYTHONHASHSEED": "0",
-        }
-        if not use_gpu:
-            environment["CUDA_VISIBLE_DEVICES"] = "-1"
-        if toggle_onednn:
-            environment[VARIABLE] = other_setting()
+    def _start(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "poolaudit.conformance.fork_server"],
             stdin=subprocess.PIPE,
@@ -124,13 +114,10 @@ class ForkServer:
         if self._control is not None:
             self._control.close()
         if self._process is not None:
+            self._process.kill()  # it holds nothing, and TensorFlow takes a second to end by itself
+            self._process.wait()
             if self._process.stdin is not None:
                 self._process.stdin.close()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -139,6 +126,55 @@ class ForkServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_ahead: list[ForkServer] = []
+
+
+def start_ahead(*, with_other_kernels: bool = False) -> None:
+    """Starts what `fork_server` gives out later, so that it imports TensorFlow while this process does.
+
+    What nobody takes ends with this process.
+
+    Args:
+        with_other_kernels: Also the one for the other setting of `TF_ENABLE_ONEDNN_OPTS`.
+    """
+    if not _ahead:
+        atexit.register(_end_ahead)
+    _ahead.extend(ForkServer(toggle_onednn=toggled) for toggled in (False, True)[: 1 + with_other_kernels])
+
+
+def fork_server(*, toggle_onednn: bool = False, use_gpu: bool = False) -> ForkServer:
+    """One that was started ahead in the same environment, or a new one."""
+    environment = _environment(toggle_onednn, use_gpu)
+    for server in _ahead:
+        # The import of TensorFlow adds variables.
+        if server.kernels == (toggle_onednn, use_gpu) and server.environment.items() <= environment.items():
+            _ahead.remove(server)
+            return server
+    return ForkServer(toggle_onednn=toggle_onednn, use_gpu=use_gpu)
+
+
+def _end_ahead() -> None:
+    while _ahead:
+        _ahead.pop().close()
+
+
+def _environment(toggle_onednn: bool, use_gpu: bool) -> dict[str, str]:
+    environment = dict(os.environ)
+    environment |= {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
+        "PYTHONHASHSEED": "0",
+    }
+    if not use_gpu:
+        environment["CUDA_VISIBLE_DEVICES"] = "-1"
+    if toggle_onednn:
+        environment[VARIABLE] = other_setting()
+    return environment
 
 
 class Worker:
