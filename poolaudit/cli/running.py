@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -121,14 +122,15 @@ def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
 
     listener = progress_listener(quiet=quiet)
     try:
-        if plan.model is not None:
-            if "conformance" in plan.stages_to_run:
-                from poolaudit.conformance.profiles import profile_named
-                from poolaudit.conformance.sandbox import start_ahead
+        with contextlib.ExitStack() as ahead:
+            if plan.model is not None:
+                if "conformance" in plan.stages_to_run:
+                    from poolaudit.conformance.profiles import profile_named
+                    from poolaudit.conformance.sandbox import started_ahead
 
-                start_ahead(with_other_kernels=profile_named(plan.budget).second_process)
-            import_tensorflow()
-        return run_audit(plan, listener)
+                    ahead.enter_context(started_ahead(with_other_kernels=profile_named(plan.budget).second_process))
+                import_tensorflow()
+            return run_audit(plan, listener)
     finally:
         close(listener)
 

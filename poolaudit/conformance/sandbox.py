@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import os
 import secrets
 import shutil
@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
@@ -131,17 +131,22 @@ class ForkServer:
 _ahead: list[ForkServer] = []
 
 
-def start_ahead(*, with_other_kernels: bool = False) -> None:
-    """Starts what `fork_server` gives out later, so that it imports TensorFlow while this process does.
+@contextlib.contextmanager
+def started_ahead(*, with_other_kernels: bool = False) -> Iterator[None]:
+    """Starts what `fork_server` gives out within, so that it imports TensorFlow while this process does.
 
-    What nobody takes ends with this process.
+    What nobody takes is ended.
 
     Args:
         with_other_kernels: Also the one for the other setting of `TF_ENABLE_ONEDNN_OPTS`.
     """
-    if not _ahead:
-        atexit.register(_end_ahead)
-    _ahead.extend(ForkServer(toggle_onednn=toggled) for toggled in (False, True)[: 1 + with_other_kernels])
+    try:
+        for toggled in (False, True)[: 1 + with_other_kernels]:
+            _ahead.append(ForkServer(toggle_onednn=toggled))
+        yield
+    finally:
+        while _ahead:
+            _ahead.pop().close()
 
 
 def fork_server(*, toggle_onednn: bool = False, use_gpu: bool = False) -> ForkServer:
@@ -153,11 +158,6 @@ def fork_server(*, toggle_onednn: bool = False, use_gpu: bool = False) -> ForkSe
             _ahead.remove(server)
             return server
     return ForkServer(toggle_onednn=toggle_onednn, use_gpu=use_gpu)
-
-
-def _end_ahead() -> None:
-    while _ahead:
-        _ahead.pop().close()
 
 
 def _environment(toggle_onednn: bool, use_gpu: bool) -> dict[str, str]:

@@ -169,15 +169,15 @@ def test_a_value_that_keras_does_not_give_is_not_excused_by_a_defect_of_keras() 
 def test_a_server_started_ahead_is_given_to_who_asks_for_the_same_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     from poolaudit.conformance import sandbox
 
-    sandbox.start_ahead(with_other_kernels=True)
-    plain, toggled = sandbox._ahead
-    monkeypatch.setenv("ADDED_BY_AN_IMPORT", "1")
-    assert sandbox.fork_server(toggle_onednn=True) is toggled
-    monkeypatch.setenv("PATH", "/elsewhere")
-    other = sandbox.fork_server()
-    assert other is not plain, "it would see another environment"
-    for server in (toggled, other):
-        server.close()
-    sandbox._end_ahead()
+    with sandbox.started_ahead(with_other_kernels=True):
+        plain, toggled = sandbox._ahead
+        monkeypatch.setenv("ADDED_BY_AN_IMPORT", "1")
+        assert sandbox.fork_server(toggle_onednn=True) is toggled
+        monkeypatch.setenv("PATH", "/elsewhere")
+        other = sandbox.fork_server()
+        assert other is not plain, "it would see another environment"
+        for server in (toggled, other):
+            server.close()
     assert plain._process is not None
     assert plain._process.returncode is not None
+    assert not plain._folder.exists()
