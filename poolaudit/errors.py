@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterable
 
 _MOST_CHOICES = 2000  # a header of 200,000 columns would be searched for seconds
-
-
 _FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), f"errno = {errno.ENOSPC},")
 
 

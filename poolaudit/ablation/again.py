@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from poolaudit.ablation.arms import Arms
-from poolaudit.ablation.effects import difference
 from poolaudit.ablation.evidence import Findings, assemble
-from poolaudit.ablation.ledger import FEWEST_PAIRS, Ledger
+from poolaudit.ablation.ledger import Ledger
 from poolaudit.ablation.measures import LEARNED, Mask
 from poolaudit.ablation.preparation import Prepared, Tell, prepare, question_of
 from poolaudit.ablation.race import Rules
@@ -99,12 +98,12 @@ def measure_again(
             assert there.ledger is not None
             for name in found.ledger.names:
                 pairs = _learned_in_both(before, name, BASELINE)
-                others[name] = _difference(there.ledger, name, BASELINE, pairs)
-                shifts[name] = _difference(there.ledger, name, BASELINE, pairs, less=found.ledger)
+                others[name] = there.ledger.difference(name, BASELINE, pairs)
+                shifts[name] = there.ledger.difference(name, BASELINE, pairs, less=found.ledger)
             for arm in before.variants if leader else ():
                 if arm.comparison is not None and arm.name != leader:
                     pairs = _learned_in_both(before, arm.name, leader)
-                    against[arm.name] = _difference(found.ledger, arm.name, leader, pairs)
+                    against[arm.name] = found.ledger.difference(arm.name, leader, pairs)
     exchanged = [parse_variant(arm.name) for arm in before.variants if arm.swap]
     if exchanged:
         with quiet_retracing():
@@ -219,12 +218,3 @@ def _learned_in_both(before: AblationEvidence, name: str, other: str) -> list[in
     """Seeds with which both arms learned, as all test items showed."""
     learned = {(row.arm, row.seed) for row in before.trials if row.state == LEARNED}
     return sorted(seed for arm, seed in learned if arm == name and (other, seed) in learned)
-
-
-def _difference(
-    measured: Ledger, name: str, other: str, seeds: list[int], less: Ledger | None = None
-) -> Crossed | None:
-    """An arm minus another, paired; None where too few pairs define the deciding metric."""
-    taken_off = None if less is None else (less.arm(name), less.arm(other))
-    found = difference(measured.arm(name), measured.arm(other), seeds, measured.primary, taken_off)
-    return None if found is None or found.seeds < FEWEST_PAIRS else found

@@ -55,7 +55,16 @@ class Ledger:
 
     def measure(self, name: str, seeds: int) -> Crossed | None:
         """The paired difference on the primary metric; None until three pairs of seeds define it."""
-        found = difference(self.arm(name), self.arm(BASELINE), self.pairing(name, seeds).seeds, self.primary)
+        return self.difference(name, BASELINE, self.pairing(name, seeds).seeds)
+
+    def difference(self, name: str, other: str, seeds: Sequence[int], less: Ledger | None = None) -> Crossed | None:
+        """An arm minus another on the primary metric, paired by these seeds; None where fewer than three define it.
+
+        Args:
+            less: The same trials on other test items; the difference there is taken off.
+        """
+        taken_off = None if less is None else (less.arm(name), less.arm(other))
+        found = difference(self.arm(name), self.arm(other), seeds, self.primary, taken_off)
         return found if found is not None and found.seeds >= FEWEST_PAIRS else None
 
     def standings(self) -> dict[str, Standing]:

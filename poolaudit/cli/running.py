@@ -122,17 +122,23 @@ def run(plan: AuditPlan, *, quiet: bool) -> AuditResult:
 
     listener = progress_listener(quiet=quiet)
     try:
-        with contextlib.ExitStack() as ahead:
-            if plan.model is not None:
-                if "conformance" in plan.stages_to_run:
-                    from poolaudit.conformance.profiles import profile_named
-                    from poolaudit.conformance.sandbox import started_ahead
-
-                    ahead.enter_context(started_ahead(with_other_kernels=profile_named(plan.budget).second_process))
-                import_tensorflow()
+        if plan.model is None:
+            return run_audit(plan, listener)
+        with _processes_ahead(plan):
+            import_tensorflow()
             return run_audit(plan, listener)
     finally:
         close(listener)
+
+
+def _processes_ahead(plan: AuditPlan) -> contextlib.AbstractContextManager[None]:
+    """The conformance stage's processes import TensorFlow while this one does."""
+    if "conformance" not in plan.stages_to_run:
+        return contextlib.nullcontext()
+    from poolaudit.conformance.profiles import profile_named
+    from poolaudit.conformance.sandbox import started_ahead
+
+    return started_ahead(with_other_kernels=profile_named(plan.budget).second_process)
 
 
 def finish(

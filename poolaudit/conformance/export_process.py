@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from poolaudit.conformance.tflite_run import run_tflite
 from poolaudit.errors import is_out_of_space
 from poolaudit.subject.activations import told
 
@@ -73,14 +74,7 @@ def _saved_model(loaded: LoadedModel, x: Any, folder: Path) -> Any:
 def _tflite(loaded: LoadedModel, x: Any, folder: Path) -> Any:
     import tensorflow as tf
 
-    content = tf.lite.TFLiteConverter.from_saved_model(str(_exported(loaded, folder))).convert()
-    interpreter = tf.lite.Interpreter(model_content=content)
-    (source,) = interpreter.get_input_details()
-    interpreter.resize_tensor_input(source["index"], x.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(source["index"], x)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return run_tflite(tf.lite.TFLiteConverter.from_saved_model(str(_exported(loaded, folder))).convert(), x)
 
 
 def _exported(loaded: LoadedModel, folder: Path) -> Path:

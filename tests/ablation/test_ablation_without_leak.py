@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import simulated
 
-from poolaudit.ablation.again import _difference, _leader, _learned_in_both, measure_again
+from poolaudit.ablation.again import _leader, _learned_in_both, measure_again
 from poolaudit.ablation.executors.executor import TrialDone
 from poolaudit.ablation.ledger import Ledger
 from poolaudit.ablation.race import Rules
@@ -364,13 +364,13 @@ def test_items_taken_at_random_for_leaked_change_nothing(number: int) -> None:
     names = [arm.name for arm in before.variants if arm.comparison is not None]
     ledgers, leaked, against = [part(~clean), part(clean)], [], []
     for name in names:
-        shift = _difference(ledgers[0], name, "baseline", _learned_in_both(before, name, "baseline"), less=ledgers[1])
+        shift = ledgers[0].difference(name, "baseline", _learned_in_both(before, name, "baseline"), less=ledgers[1])
         if shift is not None:
             estimate = shift.estimate(0.95, -2, 2)
             leaked.append(LeakedEffect(name, estimate, estimate, shift.p_value()))
     leader = _leader(before)
     for name in names:
-        found = _difference(ledgers[1], name, leader, _learned_in_both(before, name, leader)) if leader else None
+        found = ledgers[1].difference(name, leader, _learned_in_both(before, name, leader)) if leader else None
         if found is not None and name != leader:
             against.append(AgainstLeader(name, found.estimate(0.95), found.p_value()))
     ranking = RankingWithoutLeak("", (), (), None, "", tuple(leaked), leader, tuple(against))

@@ -12,6 +12,7 @@ from poolaudit.conformance.case import Case
 from poolaudit.conformance.layer_under_test import LayerUnderTest
 from poolaudit.conformance.numerics import as_float64, demand_same
 from poolaudit.conformance.property import layer_property
+from poolaudit.conformance.tflite_run import run_tflite
 from poolaudit.conformance.violations import NotApplicable, Refused, Violation
 
 _COMPILED = ("graph", "graph_unknown_sizes", "xla")
@@ -135,14 +136,7 @@ def tflite(layer: LayerUnderTest, case: Case) -> None:
     def convert() -> np.ndarray:
         inputs = keras.Input(batch_shape=x.shape, dtype=case.input_dtype)
         model = keras.Model(inputs, instance(inputs))
-        converter = tf.lite.TFLiteConverter.from_keras_model(model)
-        interpreter = tf.lite.Interpreter(model_content=converter.convert())
-        place = interpreter.get_input_details()[0]["index"]
-        interpreter.resize_tensor_input(place, x.shape)  # some versions convert with a batch of one
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(place, x)
-        interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+        return run_tflite(tf.lite.TFLiteConverter.from_keras_model(model).convert(), x)
 
     demand_same(
         as_float64(_where_it_goes("conversion", convert)),
