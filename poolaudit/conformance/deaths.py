@@ -85,7 +85,7 @@ class Deaths:
         try:
             while time.monotonic() < ends:
                 if worker.connection.poll(0.5) and worker.connection.recv()[0] == "done":
-                    worker.end()
+                    worker.end(kill=True)
                     return False
         except (EOFError, OSError):
             return signal_name(worker.end()) == name

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from multiprocessing.connection import Client
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 
 from poolaudit.conformance.property import all_properties
 from poolaudit.conformance.worker import fork_worker
@@ -19,22 +20,22 @@ def main() -> None:
     """Imports what is heavy, then forks on demand; ends when its parent closes the line."""
     # Ctrl-C goes to the whole group: the parent ends this process and its workers in order, and none dies of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    address, key = sys.stdin.readline().strip(), bytes.fromhex(sys.stdin.readline().strip())
+    control, folder = Connection(int(sys.argv[1])), sys.argv[2]
     import keras  # noqa: F401
     import tensorflow as tf  # noqa: F401
 
     all_properties()
-    control = Client(address, authkey=key)
     control.send("ready")
     while True:
         try:
             request, argument = control.recv()
+            if request == "fork":
+                with Connection(recv_handle(control)) as line:
+                    control.send(fork_worker(line, control, folder))
+            elif request == "reap":
+                control.send(os.waitpid(argument, 0)[1])
         except (EOFError, OSError):
             return
-        if request == "fork":
-            control.send(fork_worker(address, key))
-        elif request == "reap":
-            control.send(os.waitpid(argument, 0)[1])
 
 
 if __name__ == "__main__":

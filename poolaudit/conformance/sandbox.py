@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from multiprocessing.connection import Connection, Listener
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,9 @@ class ForkServer:
     ) -> None:
         self.factory = factory
         self._folder = Path(tempfile.mkdtemp(prefix="poolaudit-"))
-        self._address, self._key = str(self._folder / "line"), secrets.token_bytes(32)
-        self._listener = Listener(self._address, "AF_UNIX", authkey=self._key, backlog=8)
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._control: Connection | None = None
+        self._is_ready = factory is not None
         self._lock = threading.Lock()
         self.kernels = toggle_onednn, use_gpu
         self.environment = _environment(toggle_onednn, use_gpu)
@@ -50,39 +50,30 @@ class ForkServer:
             self._start(self.environment)
 
     def _start(self, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "poolaudit.conformance.fork_server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{self._address}\n{self._key.hex()}\n")
-        self._process.stdin.flush()
+        self._control, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-W", "ignore", "-m", "poolaudit.conformance.fork_server"),
+                    *(str(theirs.fileno()), str(self._folder)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+            )
 
     def ready(self) -> None:
         """Waits for the import of TensorFlow. Raises PoolauditError where the process ends instead."""
-        if self.factory is not None or self._control is not None:
+        if self._is_ready:
             return
-        assert self._process is not None
-
-        def watch() -> None:
-            assert self._process is not None
-            self._process.wait()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        self._listener._listener._socket.settimeout(0.5)  # type: ignore[attr-defined]
-        while self._control is None:
-            try:
-                self._control = self._listener.accept()
-            except TimeoutError:
-                if self._process.poll() is not None:
-                    raise PoolauditError("The worker process could not import TensorFlow and Keras.") from None
-        self._listener._listener._socket.settimeout(60)  # type: ignore[attr-defined]
-        self._control.recv()
+        assert self._control is not None
+        try:
+            self._control.recv()
+        except (EOFError, OSError):
+            raise PoolauditError("The worker process could not import TensorFlow and Keras.") from None
+        self._is_ready = True
 
     def fork(self) -> Worker:
         """A fresh worker; any thread may ask."""
@@ -91,15 +82,18 @@ class ForkServer:
 
     def _fork(self) -> Worker:
         self.ready()
-        if self.factory is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # threads and fork: the child runs nothing that they hold
-                process = fork_worker(self._address, self._key, self.factory)
-        else:
-            assert self._control is not None
-            self._control.send(("fork", None))
-            process = int(self._control.recv())
-        return Worker(self, process, self._listener.accept())
+        ours, line = Pipe()
+        with line:
+            if self._control is None:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # threads and fork: the child runs nothing that they hold
+                    process = fork_worker(line, ours, str(self._folder), self.factory)
+            else:
+                assert self._process is not None
+                self._control.send(("fork", None))
+                send_handle(self._control, line.fileno(), self._process.pid)
+                process = int(self._control.recv())
+        return Worker(self, process, ours)
 
     def reap(self, process: int) -> int:
         """The exit status of a worker that ended."""
@@ -116,9 +110,6 @@ class ForkServer:
         if self._process is not None:
             self._process.kill()  # it holds nothing, and TensorFlow takes a second to end by itself
             self._process.wait()
-            if self._process.stdin is not None:
-                self._process.stdin.close()
-        self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> ForkServer:

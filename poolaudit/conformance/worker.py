@@ -1,17 +1,18 @@
 """What a worker process does: describes subjects and runs jobs.
 
-Messages are pickled by `multiprocessing.connection` between processes of our own; the address is a socket in
-a private folder and the key is random.
+Messages are pickled by `multiprocessing.connection` between processes of our own, over pairs of sockets that have no
+name and that nobody else can reach.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection
 from typing import Any
 
 from poolaudit.conformance.case import Case
@@ -157,8 +158,13 @@ def _raised_by(script: str) -> str:
     return ""
 
 
-def fork_worker(address: str, key: bytes, factory: Callable[..., Any] | None = None) -> int:
-    """Forks a worker that connects to the address; returns its process id in the parent."""
+def fork_worker(line: Connection, other: Connection, folder: str, factory: Callable[..., Any] | None = None) -> int:
+    """Forks a worker that serves the line; returns its process id in the parent.
+
+    Args:
+        other: What the worker must not hold open: whoever waits for its end would not see it.
+        folder: For temporary files, which a process that is killed cannot remove.
+    """
     process = os.fork()
     if process:
         return process
@@ -168,8 +174,17 @@ def fork_worker(address: str, key: bytes, factory: Callable[..., Any] | None = N
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        connection = Client(address, authkey=key)
-        serve_jobs(connection, Bench(factory))
+        other.close()
+        _keep_files_in(folder)
+        serve_jobs(line, Bench(factory))
         status = 0
     finally:
         os._exit(status)
+
+
+def _keep_files_in(folder: str) -> None:
+    """TensorFlow writes code it made among the temporary files, and Hypothesis what it knows to the working folder."""
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    set_hypothesis_home_dir(os.path.join(folder, "hypothesis"))

@@ -96,3 +96,25 @@ def test_too_little_memory_for_tensorflow_is_one_message(tmp_path: Path) -> None
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "TensorFlow cannot be imported" in done.stderr
+
+
+def test_temporary_files_may_lie_deep_and_none_is_left(tmp_path: Path) -> None:
+    """A path that no socket can bear; TensorFlow and Hypothesis keep files of their own as they work."""
+    work, temporary = tmp_path / "work", tmp_path / ("d" * 120)
+    work.mkdir()
+    temporary.mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "poolaudit", "check", "keras.layers:MaxPooling2D"),
+            *("--property", "retracing_free", "--property", "dtype_inference"),
+        ],
+        cwd=work,
+        env=dict(os.environ) | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(temporary.iterdir()) == []
+    assert [path.name for path in work.iterdir()] == ["poolaudit-report"]
