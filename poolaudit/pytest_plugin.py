@@ -13,6 +13,7 @@ function into one item a property of a pooling layer:
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,9 @@ _SESSION = pytest.StashKey["Session"]()
 _LEDGER = pytest.StashKey["Ledger"]()
 _RUNNING = pytest.StashKey[str]()
 _TOLD = pytest.StashKey[str]()
-_FIXTURES = frozenset({"poolaudit", "conformance_result", "benchmark_pooling"})
+_SERVERS = pytest.StashKey[contextlib.ExitStack]()
+_CHECKING = frozenset({"poolaudit", "conformance_result"})
+_FIXTURES = _CHECKING | {"benchmark_pooling"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -129,9 +132,26 @@ def _session(config: pytest.Config) -> Session:
     return config.stash[_SESSION]
 
 
+def _keep_servers(config: pytest.Config) -> None:
+    """The checks of a session share processes that have imported TensorFlow."""
+    if _SERVERS not in config.stash:
+        from poolaudit.conformance.sandbox import servers_kept
+
+        config.stash[_SERVERS] = contextlib.ExitStack()
+        config.stash[_SERVERS].enter_context(servers_kept())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends the processes that were kept."""
+    if _SERVERS in config.stash:
+        config.stash[_SERVERS].close()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The report names the tests that asked for a result."""
+    if _CHECKING & set(getattr(item, "fixturenames", ())):
+        _keep_servers(item.config)
     item.config.stash[_RUNNING] = item.nodeid
     if _SESSION in item.config.stash:
         item.config.stash[_SESSION].test = item.nodeid

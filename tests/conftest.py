@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,12 @@ def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> TrainedDigits:
     np.savez(folder / "validation.npz", x=x_train[:500], y=y_train[:500])
     np.savez(folder / "test_255.npz", x=x_test * 255, y=y_test)
     return TrainedDigits(folder, model, x_test, y_test.astype(np.int64))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers() -> Iterator[None]:
+    """Checks of layers share the processes that have imported TensorFlow; each still forks workers of its own."""
+    from poolaudit.conformance.sandbox import servers_kept
+
+    with servers_kept():
+        yield

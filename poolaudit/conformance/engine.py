@@ -14,7 +14,7 @@ from poolaudit.conformance.kernel_sets import GPU_MODE, KERNEL_MODE, KERNEL_MODE
 from poolaudit.conformance.known import KnownDivergence
 from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import all_properties
-from poolaudit.conformance.sandbox import ForkServer, Worker, fork_server, signal_name
+from poolaudit.conformance.sandbox import ForkServer, Worker, fork_server, release, signal_name
 from poolaudit.conformance.subjects import Subject
 from poolaudit.conformance.violations import Violation
 from poolaudit.conformance.worker import Bench, Description, Job
@@ -54,13 +54,12 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for workers in self._idle.values():
-            for worker in workers:
-                worker.end(kill=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # An interrupt may have struck in the middle of a request.
+        done_with = release if kind is None or issubclass(kind, Exception) else ForkServer.close
         for server in (self._server, *self._others.values()):
             if server is not None:
-                server.close()
+                done_with(server)
 
     def describe(self, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, Description]]:
         """What each subject is, as many at a time as there are workers."""

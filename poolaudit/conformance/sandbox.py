@@ -43,6 +43,8 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Connection | None = None
         self._is_ready = factory is not None
+        self._added: frozenset[str] | None = None
+        self._living: set[int] = set()
         self._lock = threading.Lock()
         self.kernels = toggle_onednn, use_gpu
         self.environment = _environment(toggle_onednn, use_gpu)
@@ -70,7 +72,7 @@ class ForkServer:
             return
         assert self._control is not None
         try:
-            self._control.recv()
+            self._added = frozenset(self._control.recv())
         except (EOFError, OSError):
             raise PoolauditError("The worker process could not import TensorFlow and Keras.") from None
         self._is_ready = True
@@ -93,18 +95,35 @@ class ForkServer:
                 self._control.send(("fork", None))
                 send_handle(self._control, line.fileno(), self._process.pid)
                 process = int(self._control.recv())
+        self._living.add(process)
         return Worker(self, process, ours)
 
     def reap(self, process: int) -> int:
         """The exit status of a worker that ended."""
-        if self._control is None:
-            return os.waitpid(process, 0)[1]
         with self._lock:
+            self._living.discard(process)
+            if self._control is None:
+                return os.waitpid(process, 0)[1]
             self._control.send(("reap", process))
             return int(self._control.recv())
 
+    def suits(self, environment: Mapping[str, str]) -> bool:
+        """Whether a new one in this environment would be the same, but for variables that importing TensorFlow sets."""
+        changed = {name for name, _ in self.environment.items() ^ environment.items()}
+        added = changed - self.environment.keys() if self._added is None else self._added
+        return changed - _UNSEEN <= added
+
+    def end_workers(self) -> bool:
+        """Ends every worker, whatever it does; whether this server can make others."""
+        with contextlib.suppress(EOFError, OSError):
+            for process in list(self._living):
+                os.kill(process, signal.SIGKILL)
+                self.reap(process)
+        return self._process is not None and self._process.poll() is None and not self._living
+
     def close(self) -> None:
-        """Ends the server; workers end by themselves when their lines close."""
+        """Ends the server and its workers."""
+        self.end_workers()
         if self._control is not None:
             self._control.close()
         if self._process is not None:
@@ -119,36 +138,86 @@ class ForkServer:
         self.close()
 
 
-_ahead: list[ForkServer] = []
+class _Shelf:
+    """Servers that nobody uses just now, kept for who asks next."""
+
+    def __init__(self) -> None:
+        self._servers: list[ForkServer] = []
+        self._keepers = 0
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        with self._lock:
+            self._keepers += 1
+
+    def close(self) -> None:
+        with self._lock:
+            self._keepers -= 1
+            ended = [] if self._keepers else self._servers
+            self._servers = self._servers if self._keepers else []
+        for server in ended:
+            server.close()
+
+    def put(self, server: ForkServer) -> None:
+        """Keeps the server, in the place of one with the same kernels; ends it where nobody keeps any."""
+        with self._lock:
+            ended = [kept for kept in self._servers if kept.kernels == server.kernels] if self._keepers else [server]
+            if self._keepers:
+                self._servers = [server, *(kept for kept in self._servers if kept not in ended)]
+        for one in ended:
+            one.close()
+
+    def take(self, kernels: tuple[bool, bool], environment: Mapping[str, str]) -> ForkServer | None:
+        with self._lock:
+            for server in self._servers:
+                if server.kernels == kernels and server.suits(environment):
+                    self._servers.remove(server)
+                    return server
+        return None
+
+
+_SHELF = _Shelf()
+
+
+@contextlib.contextmanager
+def servers_kept() -> Iterator[None]:
+    """Within, a server is kept for the next check in the same environment, so that TensorFlow is imported once."""
+    _SHELF.open()
+    try:
+        yield
+    finally:
+        _SHELF.close()
 
 
 @contextlib.contextmanager
 def started_ahead(*, with_other_kernels: bool = False) -> Iterator[None]:
     """Starts what `fork_server` gives out within, so that it imports TensorFlow while this process does.
 
-    What nobody takes is ended.
-
     Args:
         with_other_kernels: Also the one for the other setting of `TF_ENABLE_ONEDNN_OPTS`.
     """
-    try:
+    with servers_kept():
         for toggled in (False, True)[: 1 + with_other_kernels]:
-            _ahead.append(ForkServer(toggle_onednn=toggled))
+            _SHELF.put(ForkServer(toggle_onednn=toggled))
         yield
-    finally:
-        while _ahead:
-            _ahead.pop().close()
 
 
 def fork_server(*, toggle_onednn: bool = False, use_gpu: bool = False) -> ForkServer:
-    """One that was started ahead in the same environment, or a new one."""
-    environment = _environment(toggle_onednn, use_gpu)
-    for server in _ahead:
-        # The import of TensorFlow adds variables.
-        if server.kernels == (toggle_onednn, use_gpu) and server.environment.items() <= environment.items():
-            _ahead.remove(server)
-            return server
-    return ForkServer(toggle_onednn=toggle_onednn, use_gpu=use_gpu)
+    """One that is kept or was started ahead in the same environment, or a new one; `release` takes it back."""
+    kept = _SHELF.take((toggle_onednn, use_gpu), _environment(toggle_onednn, use_gpu))
+    return kept or ForkServer(toggle_onednn=toggle_onednn, use_gpu=use_gpu)
+
+
+def release(server: ForkServer) -> None:
+    """Ends the server's workers, and the server itself unless it is to be kept."""
+    if server.end_workers():
+        _SHELF.put(server)
+    else:
+        server.close()
+
+
+# pytest tells the test that runs; what a check is about does not depend on it.
+_UNSEEN = frozenset({"PYTEST_CURRENT_TEST"})
 
 
 def _environment(toggle_onednn: bool, use_gpu: bool) -> dict[str, str]:
@@ -161,6 +230,8 @@ def _environment(toggle_onednn: bool, use_gpu: bool) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
         "PYTHONHASHSEED": "0",
     }
+    with contextlib.suppress(OSError):
+        environment["PWD"] = os.getcwd()
     if not use_gpu:
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
     if toggle_onednn:

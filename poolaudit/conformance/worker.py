@@ -6,8 +6,10 @@ name and that nobody else can reach.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -23,6 +25,8 @@ from poolaudit.conformance.profiles import Profile
 from poolaudit.conformance.property import all_properties
 from poolaudit.conformance.subjects import Subject, resolve
 from poolaudit.errors import PoolauditError
+
+_SET_SIGNAL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +162,20 @@ def _raised_by(script: str) -> str:
     return ""
 
 
-def fork_worker(line: Connection, other: Connection, folder: str, factory: Callable[..., Any] | None = None) -> int:
+def fork_worker(
+    line: Connection,
+    other: Connection,
+    folder: str,
+    factory: Callable[..., Any] | None = None,
+    *,
+    ends_with_parent: bool = False,
+) -> int:
     """Forks a worker that serves the line; returns its process id in the parent.
 
     Args:
         other: What the worker must not hold open: whoever waits for its end would not see it.
         folder: For temporary files, which a process that is killed cannot remove.
+        ends_with_parent: On Linux the worker is killed when the thread that forks it ends, even amid a call.
     """
     process = os.fork()
     if process:
@@ -175,6 +187,8 @@ def fork_worker(line: Connection, other: Connection, folder: str, factory: Calla
         os.dup2(null, 1)
         os.dup2(null, 2)
         other.close()
+        if ends_with_parent and sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_SET_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL)
         _keep_files_in(folder)
         serve_jobs(line, Bench(factory))
         status = 0

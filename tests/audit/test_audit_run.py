@@ -285,11 +285,16 @@ def test_plans_that_cannot_be_run_are_refused(fields: dict[str, Any], said: str)
 
 
 @pytest.mark.parametrize("is_swallowed", [False, True])
-def test_an_interrupt_keeps_the_stages_that_were_done(plan: AuditPlan, is_swallowed: bool) -> None:
+def test_an_interrupt_keeps_the_stages_that_were_done(
+    plan: AuditPlan, is_swallowed: bool, request: pytest.FixtureRequest
+) -> None:
     """Ctrl-C arrives while the layers are checked: the evaluation stands, and nothing is called ready.
 
     Compiled code turns an interrupt into another error at times.
     """
+    # A run that a shell started in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def listener(event: Event) -> None:
         if isinstance(event, StageProgress) and event.stage == "conformance":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -169,8 +170,9 @@ def test_a_value_that_keras_does_not_give_is_not_excused_by_a_defect_of_keras() 
 def test_a_server_started_ahead_is_given_to_who_asks_for_the_same_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     from poolaudit.conformance import sandbox
 
+    monkeypatch.setattr(sandbox, "_SHELF", sandbox._Shelf())
     with sandbox.started_ahead(with_other_kernels=True):
-        plain, toggled = sandbox._ahead
+        toggled, plain = sandbox._SHELF._servers
         monkeypatch.setenv("ADDED_BY_AN_IMPORT", "1")
         assert sandbox.fork_server(toggle_onednn=True) is toggled
         monkeypatch.setenv("PATH", "/elsewhere")
@@ -181,3 +183,34 @@ def test_a_server_started_ahead_is_given_to_who_asks_for_the_same_kernels(monkey
     assert plain._process is not None
     assert plain._process.returncode is not None
     assert not plain._folder.exists()
+
+
+def test_a_server_that_was_used_is_kept_for_the_same_environment_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from poolaudit.conformance import sandbox
+
+    monkeypatch.setattr(sandbox, "_SHELF", sandbox._Shelf())
+    with sandbox.servers_kept():
+        server = sandbox.fork_server()
+        hanging = server.fork()
+        sandbox.release(server)
+        assert hanging.connection.poll(5), "its worker was ended"
+        assert sandbox.fork_server() is server
+        monkeypatch.setenv("READ_BY_A_LAYER", "1")
+        sandbox.release(server)
+        other = sandbox.fork_server()
+        assert other is not server
+        sandbox.release(other)
+        assert server._process is not None
+        assert server._process.returncode is not None, "one a setting of the kernels is kept"
+        monkeypatch.chdir(tmp_path)
+        elsewhere = sandbox.fork_server()
+        assert elsewhere is not other
+        elsewhere.close()
+    assert other._process is not None
+    assert other._process.returncode is not None
+    alone = sandbox.fork_server()
+    sandbox.release(alone)
+    assert alone._process is not None
+    assert alone._process.returncode is not None, "nobody keeps any"

@@ -48,7 +48,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AuditResult]:
 
 @pytest.fixture(scope="module")
 def with_model(trained_digits) -> AuditResult:  # type: ignore[no-untyped-def]
-    return run_audit(AuditPlan(model=trained_digits.model_file, test=str(trained_digits.test_file)))
+    return run_audit(AuditPlan(model=trained_digits.model_file, test=str(trained_digits.test_file), budget="quick"))
 
 
 def test_round_trip_is_identity(results: dict[str, AuditResult], with_model: AuditResult) -> None:
