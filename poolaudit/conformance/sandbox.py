@@ -142,6 +142,11 @@ class _Shelf:
     """Servers that nobody uses just now, kept for who asks next."""
 
     def __init__(self) -> None:
+        self.forget()
+        # They are this process's alone: two that talk to one server would take each other's answers.
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
         self._servers: list[ForkServer] = []
         self._keepers = 0
         self._lock = threading.Lock()
@@ -152,7 +157,7 @@ class _Shelf:
 
     def close(self) -> None:
         with self._lock:
-            self._keepers -= 1
+            self._keepers = max(self._keepers - 1, 0)
             ended = [] if self._keepers else self._servers
             self._servers = self._servers if self._keepers else []
         for server in ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,20 @@ def test_a_server_that_was_used_is_kept_for_the_same_environment_only(
     sandbox.release(alone)
     assert alone._process is not None
     assert alone._process.returncode is not None, "nobody keeps any"
+
+
+def test_a_fork_of_this_process_leaves_the_servers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from poolaudit.conformance import sandbox
+
+    monkeypatch.setattr(sandbox, "_SHELF", sandbox._Shelf())
+    with sandbox.servers_kept():
+        server = sandbox.fork_server()
+        sandbox.release(server)
+        child = os.fork()
+        if not child:
+            other = sandbox.fork_server()
+            sandbox.release(other)
+            os._exit(0 if other is not server and other._process and other._process.returncode is not None else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert sandbox.fork_server() is server
+        server.close()

@@ -38,3 +38,11 @@ def tally(request: pytest.FixtureRequest) -> Iterator[None]:
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         print(f"\n{TALLY.line()}")
+
+
+@pytest.fixture(autouse=True)
+def standing_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt ends what it started, although tests share processes otherwise."""
+    from poolaudit.conformance import sandbox
+
+    monkeypatch.setattr(sandbox, "_SHELF", sandbox._Shelf())
