@@ -6,6 +6,7 @@ import difflib
 import errno
 import itertools
 import os
+import tempfile
 from collections.abc import Iterable
 
 _MOST_CHOICES = 2000  # a header of 200,000 columns would be searched for seconds
@@ -54,6 +55,15 @@ def is_out_of_space(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def no_space_for_a_model(what: str) -> InvalidInputError:
+    """The error of a model that needs temporary files where there is no room for them; `what` cannot be done."""
+    return InvalidInputError(
+        f"{what}: no space is left in {tempfile.gettempdir()!r}",
+        "room for the model's weights",
+        "Make room there, or name another folder for temporary files with TMPDIR",
+    )
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from poolaudit.ablation.proof import differs_from_baseline
 from poolaudit.ablation.surgery import build_variant
 from poolaudit.ablation.variants import parse_variant
 from poolaudit.ablation.whole_runs import predicted
-from poolaudit.errors import InvalidInputError
+from poolaudit.errors import InvalidInputError, is_out_of_space, no_space_for_a_model
 from poolaudit.store.atomic import write_atomically
 from poolaudit.subject._keras_load import quiet_keras
 from poolaudit.subject._loaded import LoadedModel
@@ -128,6 +128,8 @@ def _file_of(model: Any, inputs: Any) -> bytes:
             same = inputs is None or _agree(predicted(model, inputs, _ITEMS), predicted(again, inputs, _ITEMS))
             reason = "" if same else "loaded again, it predicts something else"
         except Exception as error:  # the model's own layers take part in it
+            if is_out_of_space(error):
+                raise no_space_for_a_model("The variant cannot be saved") from error
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         if reason:
             raise InvalidInputError(

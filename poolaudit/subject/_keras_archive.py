@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from poolaudit.errors import InvalidInputError, is_out_of_space, listed
+from poolaudit.errors import InvalidInputError, is_out_of_space, listed, no_space_for_a_model
 from poolaudit.subject._config_scan import parse_config
 from poolaudit.subject._hdf5 import refuse_foreign_links
 from poolaudit.subject._keras_load import admit_code, load_keras_file
@@ -55,11 +55,7 @@ def check_archive(path: Path) -> dict[str, Any]:
             _check_weights(name, archive)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         if is_out_of_space(error):
-            raise InvalidInputError(
-                f"{name} cannot be unpacked: no space is left in {tempfile.gettempdir()!r}",
-                "room for the model's weights",
-                "Make room there, or name another folder for temporary files with TMPDIR",
-            ) from error
+            raise no_space_for_a_model(f"{name} cannot be unpacked") from error
         raise InvalidInputError(
             f"{name} is damaged or incomplete ({type(error).__name__}: {error})",
             "a whole .keras file as model.save(...) writes it",

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from poolaudit.errors import InvalidInputError
+from poolaudit.errors import InvalidInputError, is_out_of_space, no_space_for_a_model
 from poolaudit.subject._config_scan import parse_config
 from poolaudit.subject._hdf5 import refuse_foreign_links
 from poolaudit.subject._keras_load import admit_code, load_keras_file
@@ -37,7 +37,12 @@ def load_legacy_h5(path: Path, *, trust_model_code: bool) -> tuple[Any, tuple[st
         source = path
         if mended != config:
             source = Path(scratch) / "mended.h5"
-            _write_mended(path, source, mended)
+            try:
+                _write_mended(path, source, mended)
+            except (OSError, RuntimeError, ValueError) as error:  # h5py has a kind of its own for each place
+                if is_out_of_space(error):
+                    raise no_space_for_a_model(f"{name} cannot be mended") from error
+                raise
             notes.append(
                 "The file keeps its input shape in a form of Keras 2 that Keras 3 misreads; "
                 f"it was mended in memory to the stored shape {_shown(stored)}."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +117,35 @@ def test_a_model_too_large_for_the_temporary_files_is_not_called_damaged(tmp_pat
     assert InvalidInputError.__name__ in said
     assert "no space is left in" in said
     assert "damaged" not in said
+
+
+def test_a_full_disk_is_told_where_a_legacy_model_is_mended_and_where_a_variant_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from poolaudit.ablation.apply import _file_of
+    from poolaudit.subject.models import load_model
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((16, 16, 1)), keras.layers.MaxPooling2D(2), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(4000)])
+    model.save(tmp_path / "model.h5")
+    as_keras_2_wrote_it(tmp_path / "model.h5")
+    assert "mended" in " ".join(load_model(tmp_path / "model.h5").notes)
+    assert _file_of(model, None)
+    with small_disk(tmp_path / "tmp", 400):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+        with pytest.raises(InvalidInputError, match=r"model\.h5 cannot be mended: no space is left in '.*TMPDIR"):
+            load_model(tmp_path / "model.h5")
+        with pytest.raises(InvalidInputError, match=r"variant cannot be saved: no space is left in '.*TMPDIR"):
+            _file_of(model, None)
+
+
+def as_keras_2_wrote_it(path: Path) -> None:
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        first, second = config["config"]["layers"][:2]
+        second["config"]["batch_input_shape"] = first["config"].pop("batch_shape")
+        config["config"]["layers"].remove(first)
+        file.attrs["model_config"] = json.dumps(config)
