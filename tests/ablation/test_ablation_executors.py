@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from small_grid import children, filled, parent, run, specs
 
+from poolaudit.ablation.executors import local
 from poolaudit.ablation.executors.executor import EpochDone
 from poolaudit.ablation.executors.local import LocalExecutor
 from poolaudit.store.trials import TrialStore
@@ -42,7 +43,9 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.Monk
         assert [event.trial.facts["outcome"] for event in done.values()] == ["finished"]
 
 
-def test_a_worker_that_hangs_is_replaced_and_its_trial_goes_on(tmp_path: Path) -> None:
+def test_a_worker_that_hangs_is_replaced_and_its_trial_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first epoch, which builds the model, takes a second: fifty of them are a long wait.
+    monkeypatch.setattr(local, "_EPOCHS_OF_SILENCE", 5)
     store, data = filled(tmp_path / "store")
     wanted = specs(data, seeds=1, epochs=12)[:1]
     stopped: list[int] = []
