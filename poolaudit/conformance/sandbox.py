@@ -143,8 +143,9 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.forget()
-        # They are this process's alone: two that talk to one server would take each other's answers.
-        os.register_at_fork(after_in_child=self.forget)
+        if hasattr(os, "register_at_fork"):
+            # They are this process's alone: two that talk to one server would take each other's answers.
+            os.register_at_fork(after_in_child=self.forget)
 
     def forget(self) -> None:
         self._servers: list[ForkServer] = []
