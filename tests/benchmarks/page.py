@@ -1,6 +1,8 @@
-"""Everything that is timed beside something else, in one run: docs/benchmarks.md.
+"""Everything that is timed beside something else: docs/benchmarks.md.
 
-python tests/benchmarks/page.py [--peers PYTHON] [--only NAME] [--out FILE]
+python tests/benchmarks/page.py [--peers PYTHON] [--alone PYTHON] [--only NAME] [--out FILE]
+
+With `--only` the other sections of the page stay as they are; each says when and with what it was measured.
 
 Parties take turns, each in a process of its own; a ratio is theirs by ours, its spread that of the rounds. The other
 tools live in environments of their own, which are made where none are given.
@@ -233,13 +235,14 @@ def growth() -> Iterator[tuple[str, Sequence[tuple[int, float]]]]:
     yield from curves.all_curves()
 
 
-SECTIONS: dict[str, Callable[[Given], Iterator[Row]]] = {
-    "statistics": statistics_rows,
-    "report": report_rows,
-    "swap": swap_rows,
-    "training": training_rows,
-    "leakage": leakage_rows,
+SECTIONS: dict[str, tuple[str, Callable[[Given], Iterator[Row]]]] = {
+    "statistics": ("Statistics", statistics_rows),
+    "report": ("Reports", report_rows),
+    "swap": ("Other pooling under trained weights", swap_rows),
+    "training": ("Trainings", training_rows),
+    "leakage": ("Copies of images", leakage_rows),
 }
+GROWTH = "How the work grows"
 
 
 def environment(folder: Path, packages: Sequence[str]) -> str:
@@ -268,29 +271,32 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}"
 
 
-def page(rows: Sequence[Row], curves: Sequence[tuple[str, Sequence[tuple[int, float]]]], given: Given) -> str:
-    own = ", ".join(
-        f"{n} {importlib.metadata.version(n)}" for n in ("numpy", "scipy", "scikit-learn", "tensorflow", "keras")
-    )
-    alone = versions(given.alone, ("deepchecks",))
+HEAD = """# Benchmarks
+
+Made by `tox run -e bench`; do not edit. In each section parties took turns in one run, each in a process of its own; a
+ratio is their time by ours, the median of the rounds with the smallest and the largest. Ratios hold for this machine,
+for these versions, and for the inputs named.
+"""
+
+
+def section(rows: Sequence[Row], given: Given) -> str:
+    """A table, and when and with what it was measured."""
+    others = filter(None, (versions(given.peers, PEERS), versions(given.alone, ("deepchecks",))))
     lines = [
-        "# Benchmarks",
-        "",
-        "Made by `tox run -e bench`; do not edit. Parties took turns in one run, each in a process of its own; a",
-        "ratio is their time by ours, the median of the rounds with the smallest and the largest. Ratios hold for this",
-        "machine, for these versions, and for the inputs named.",
-        "",
-        f"{datetime.date.today().isoformat()}; {machine()}; {own}.",
-        "",
-        f"Others: {', '.join(filter(None, (versions(given.peers, PEERS), alone)))}.",
+        f"{_measured()} Others: {', '.join(others)}.",
         "",
         "| what | against | poolaudit | the other | times as fast | answers | |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(row.line() for row in rows),
-        "",
-        "## How the work grows",
-        "",
-        "The exponent is the slope of a line through the logarithms of the larger half of the sizes: 1 is linear.",
+    ]
+    return "\n".join(lines)
+
+
+def growth_section(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> str:
+    """A table of exponents, and when and with what they were measured."""
+    lines = [
+        f"{_measured()} The exponent is the slope of a line through the logarithms of the larger half of the sizes:",
+        "1 is linear.",
         "",
         "| what | smallest | largest | exponent |",
         "| --- | --- | --- | --- |",
@@ -301,7 +307,20 @@ def page(rows: Sequence[Row], curves: Sequence[tuple[str, Sequence[tuple[int, fl
         lines.append(
             f"| {name} | {first:,}: {_short(low)} {unit} | {last:,}: {_short(high)} {unit} | {_exponent(points):.2f} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def _measured() -> str:
+    own = ", ".join(
+        f"{n} {importlib.metadata.version(n)}" for n in ("numpy", "scipy", "scikit-learn", "tensorflow", "keras")
+    )
+    return f"{datetime.date.today().isoformat()}; {machine()}; {own}."
+
+
+def sections_of(page: Path) -> dict[str, str]:
+    """The sections that the page has, by their titles."""
+    parts = page.read_text().split("\n## ")[1:] if page.exists() else []
+    return {title: text.strip() for title, _, text in (part.partition("\n") for part in parts)}
 
 
 def _exponent(points: Sequence[tuple[int, float]]) -> float:
@@ -330,17 +349,19 @@ def main() -> None:
         peers = asked.peers or environment(folder / "peers", PEERS)
         given = Given(folder, peers, asked.alone or environment(folder / "alone", ALONE))
         predictions(folder)
-        rows = []
-        for section, compare in SECTIONS.items():
-            if asked.only is None or section in asked.only:
+        made = sections_of(asked.out)
+        for name, (title, compare) in SECTIONS.items():
+            if asked.only is None or name in asked.only:
+                rows = []
                 for row in compare(given):
                     print(row.line(), flush=True)
                     rows.append(row)
-        curves = list(growth()) if asked.only is None or "growth" in asked.only else []
-        text = page(rows, curves, given)
-        print(text[text.index("## How") :])
-        if asked.only is None:
-            asked.out.write_text(text)
+                made[title] = section(rows, given)
+        if asked.only is None or "growth" in asked.only:
+            made[GROWTH] = growth_section(list(growth()))
+            print(made[GROWTH])
+        order = [*(title for title, _ in SECTIONS.values()), GROWTH]
+        asked.out.write_text("\n".join([HEAD, *(f"## {title}\n\n{made[title]}\n" for title in order if title in made)]))
 
 
 if __name__ == "__main__":
