@@ -155,7 +155,7 @@ class Ledger:
         if standing.stopped == "moot":
             return "its variant shows no gain that the number of parameters might explain"
         if standing.seeds == 0:
-            return f"{self.trained(name)} of the {self.rules.looks()[0]} seeds before the first look were trained"
+            return f"{self.trained(name)} of the {self.rules.looks()[0]} seeds that a first decision takes were trained"
         if len(self.pairing(name, standing.seeds).seeds) >= FEWEST_PAIRS:
             return f"fewer than {FEWEST_PAIRS} pairs of seeds define it on these test items"
         ends = ", ".join(

@@ -157,10 +157,11 @@ def _evaluation(context: StageContext) -> EvaluationEvidence:
 
         def answer(inputs: Any) -> Any:
             try:
-                return decided(to_probabilities(predict(model, inputs), head))
+                probabilities = to_probabilities(predict(model, inputs), head)
             except InvalidInputError:
                 # It answers on the data as given; where it refuses or overflows on rescaled ones, nothing is right.
-                return [-1] * len(inputs)
+                return [-1] * len(inputs), None
+            return decided(probabilities), probabilities
 
         scaling = check_input_scaling(answer, subject.test.inputs, predictions.labels, head.classes, plan.seed)
     assert predictions is not None

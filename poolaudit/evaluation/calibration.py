@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.evaluation import Calibration, ReliabilityBin
@@ -16,6 +18,8 @@ Labels = npt.NDArray[np.int64]
 
 BINS = 15
 _RESAMPLES = 10_000
+_ROUNDED = 1e-6
+_MOST_ROUNDED = 0.05
 
 
 def log_loss(probabilities: Probabilities, labels: Labels, confidence: float) -> Estimate:
@@ -37,6 +41,29 @@ def log_loss(probabilities: Probabilities, labels: Labels, confidence: float) ->
         return estimate
     note = f"{estimate.method}; {clipped:,} items gave the true class probability 0, counted as 2.2e-16"
     return replace(estimate, method=note)
+
+
+def tempered_losses(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.float64] | None:
+    """Log losses in nats, shape (n,), after scaling by the one temperature that makes their mean smallest.
+
+    What is left is what the answers know of the classes, whatever their confidence (Guo et al. 2017). None where the
+    rows do not sum to 1, or where more than a twentieth of them is rounded to 0 and 1: their temperature is lost.
+
+    Args:
+        probabilities: Shape (n, classes).
+        labels: True class indices, shape (n,).
+    """
+    if not len(labels) or not np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-3):
+        return None
+    if np.mean(probabilities.max(axis=1) >= 1.0 - _ROUNDED) > _MOST_ROUNDED:
+        return None
+    logits = np.log(np.clip(probabilities, float(np.finfo(np.float32).tiny), 1.0))
+
+    def losses(log_scale: float) -> npt.NDArray[np.float64]:
+        return np.asarray(-_probability_of(log_softmax(logits * np.exp(log_scale), axis=1), labels))
+
+    best = minimize_scalar(lambda log_scale: float(losses(log_scale).mean()), bounds=(-6.0, 6.0), method="bounded")
+    return losses(float(best.x))
 
 
 def calibration(

@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import wilcoxon
 
+from poolaudit.evaluation.calibration import tempered_losses
 from poolaudit.evidence.evaluation import InputScaling, ScalingTrial
 from poolaudit.statistics.binomial import mcnemar_first_better
 
 Inputs = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
 Rescaling = Callable[[Inputs], Inputs]
+Answers = tuple[npt.NDArray[np.integer], npt.NDArray[np.float64] | None]
 
 
 def check_input_scaling(
-    predict_labels: Callable[[Inputs], npt.NDArray[np.integer]],
+    answer: Callable[[Inputs], Answers],
     inputs: Inputs,
     labels: Labels,
     n_classes: int,
@@ -29,7 +32,7 @@ def check_input_scaling(
     The p-values are not corrected for their number; whoever judges them corrects.
 
     Args:
-        predict_labels: Inputs to predicted class indices, shape (n,).
+        answer: Inputs to predicted class indices, shape (n,), and class probabilities, shape (n, classes), or None.
         inputs: Test inputs, shape (n, ...), numbers.
         labels: True class indices, shape (n,).
         n_classes: Number of classes.
@@ -39,16 +42,35 @@ def check_input_scaling(
     chosen = stratified_subsample(labels, max_items, np.random.default_rng(seed))
     sample, truth = inputs[chosen], labels[chosen]
     low, high = float(np.min(inputs)), float(np.max(inputs))
-    given_right = np.asarray(predict_labels(sample)) == truth
-    trials = [ScalingTrial("x", _balanced_accuracy(given_right, truth, n_classes), 0, 0, None)]
+    answered, probabilities = answer(sample)
+    given_right = np.asarray(answered) == truth
+    given_losses = _losses(probabilities, truth)
+    balanced = _balanced_accuracy(given_right, truth, n_classes)
+    trials = [ScalingTrial("x", balanced, 0, 0, None, _mean(given_losses))]
     as_float = sample.astype(np.float32)
     for name, rescale in sensible_rescalings(low, high):
-        right = np.asarray(predict_labels(rescale(as_float))) == truth
+        answered, probabilities = answer(rescale(as_float))
+        right, losses = np.asarray(answered) == truth, _losses(probabilities, truth)
         gained = int(np.count_nonzero(right & ~given_right))
         lost = int(np.count_nonzero(given_right & ~right))
         score = _balanced_accuracy(right, truth, n_classes)
-        trials.append(ScalingTrial(name, score, gained, lost, mcnemar_first_better(gained, lost)))
+        lower = None if losses is None or given_losses is None else _is_lower(losses, given_losses)
+        trials.append(ScalingTrial(name, score, gained, lost, mcnemar_first_better(gained, lost), _mean(losses), lower))
     return InputScaling(len(chosen), low, high, tuple(trials))
+
+
+def _losses(probabilities: npt.NDArray[np.float64] | None, truth: Labels) -> npt.NDArray[np.float64] | None:
+    return None if probabilities is None else tempered_losses(probabilities, truth)
+
+
+def _mean(losses: npt.NDArray[np.float64] | None) -> float | None:
+    return None if losses is None else float(losses.mean())
+
+
+def _is_lower(losses: npt.NDArray[np.float64], given: npt.NDArray[np.float64]) -> float:
+    if np.array_equal(losses, given):
+        return 1.0
+    return float(wilcoxon(losses, given, alternative="less").pvalue)
 
 
 def sensible_rescalings(low: float, high: float) -> tuple[tuple[str, Rescaling], ...]:

@@ -31,7 +31,7 @@ def precision_recall_curve(
     """The exact curve, thinned to at most 200 points that keep its shape.
 
     Every point is exact. Where thinning is needed, each of 64 equal steps of recall keeps its first threshold and the
-    ones of highest and lowest precision; first and last threshold stay.
+    ones of highest and lowest precision; first and last threshold stay, and the first that finds every item.
 
     Args:
         ranked: The class's scores, with at least one positive.
@@ -71,7 +71,7 @@ def _thinned(ranked: RankedScores, precision: npt.NDArray[np.float64]) -> npt.ND
     steps = np.linspace(0, ranked.positives, _RECALL_BINS + 1)[:-1]
     starts = np.unique(np.searchsorted(ranked.true_positives, steps, side="right"))
     starts = starts[starts < groups]
-    kept = {0, groups - 1}
+    kept = {0, groups - 1, int(np.searchsorted(ranked.true_positives, ranked.positives))}
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), groups], strict=True):
         part = precision[start:end]
         kept.update((start, start + int(part.argmax()), start + int(part.argmin())))

@@ -183,6 +183,10 @@ class ScalingTrial:
         only_this_correct: Items right under this transform and wrong as given.
         only_given_correct: Items right as given and wrong under this transform.
         p_value: Exact McNemar test, one-sided: is this transform better than the data as given? None for "x".
+        log_loss: Mean log loss in nats at the temperature that suits the answers best (Guo et al. 2017); None where the
+            answers are no probabilities that sum to 1, or most of them are rounded to 0 and 1.
+        log_loss_p_value: Wilcoxon's signed-rank test, one-sided: is that lower than on the data as given? None for "x"
+            and where either log loss is None.
     """
 
     transform: str
@@ -190,6 +194,8 @@ class ScalingTrial:
     only_this_correct: int
     only_given_correct: int
     p_value: float | None
+    log_loss: float | None = None
+    log_loss_p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

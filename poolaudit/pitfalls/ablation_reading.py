@@ -129,6 +129,8 @@ def open_question(ablation: AblationEvidence, arm: ArmEvidence) -> str:
             f"About {comparison.items_to_decide - ablation.support:,} further test items of "
             f"{class_words(ablation)}; more seeds would not decide it."
         )
+    if comparison.stopped == "budget":
+        return "More time for the trainings (`--minutes`): it was spent before enough of them had been done."
     if comparison.pairs < ablation.planned_seeds and comparison.low is None:
         return "Training in which more seeds learn: a lower learning rate, other start weights, or more epochs."
     return "More seeds and more test items."

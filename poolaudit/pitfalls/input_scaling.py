@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from poolaudit.evidence.evaluation import ScalingTrial
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact, Subject
@@ -15,6 +17,9 @@ from poolaudit.statistics.binomial import holm
 # Below this gain in balanced accuracy the scaling is not what decides the release, however significant it is.
 _GAIN_THAT_MATTERS = 0.05
 _SAME_BALANCED = 0.02
+# So much less log loss, whatever the confidence, is more than a lucky temperature.
+_SHARE_THAT_MATTERS = 0.2
+_NATS_THAT_MATTER = 0.02
 
 
 @detector("PA210", Severity.CRITICAL)
@@ -26,7 +31,8 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
     How: A stratified sample is predicted as given and under other common scalings. Another scaling that is better by
         more than 5 points of balanced accuracy, or of accuracy at a balanced accuracy that is no lower, with an exact
         McNemar test per scaling and Holm's correction, fails; one that is better by as much without significance leaves
-        it undecided.
+        it undecided. So does one that is as often right and whose probabilities say a fifth more about the classes: log
+        loss at the temperature that suits each best, with Wilcoxon's signed-rank test.
     Do: Scale the data as in training, or put a `Rescaling` layer into the model; then audit again.
     False alarm: A model that happens to do better on shifted inputs because it was trained on brighter data; check
         the training code.
@@ -52,6 +58,11 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
         *(
             Fact(f"Balanced accuracy on {trial.transform}", f"{percent(trial.balanced_accuracy)} (n = {scaling.n:,})")
             for trial in scaling.trials
+        ),
+        *(
+            Fact(f"Log loss on {trial.transform}, at its best temperature", f"{trial.log_loss:.3f} nats")
+            for trial in scaling.trials
+            if trial.log_loss is not None
         ),
     )
     adjusted = holm([1.0 if trial.p_value is None else trial.p_value for trial in others])
@@ -82,12 +93,45 @@ def inputs_are_scaled_as_the_model_expects(evidence: Evidence, policy: Policy) -
             "More test items, or a look at how the training data were scaled.",
             subjects=tuple(Subject(trial.transform, is_shown=False) for trial in ahead),
         )
+    telling = _more_telling(others, given, policy.family_wise_error)
+    if telling:
+        best = min(telling, key=lambda trial: trial.log_loss or 0.0)
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"On {best.transform} the model is right as often ({percent(best.balanced_accuracy)} balanced accuracy, "
+            f"{percent(given.balanced_accuracy)} as given), and its probabilities say much more about the classes: a "
+            f"log loss of {best.log_loss:.2f} against {given.log_loss:.2f}, each at its best temperature. It was "
+            "probably trained on inputs of that scale.",
+            facts,
+            "A look at how the training data were scaled.",
+            subjects=tuple(Subject(trial.transform, is_shown=False) for trial in telling),
+        )
+    alike = [t for t in others if abs(t.balanced_accuracy - given.balanced_accuracy) <= _GAIN_THAT_MATTERS]
+    which = "; ".join(f"{percent(t.balanced_accuracy)} on {t.transform}" for t in alike)
     return Judgement(
         Outcome.PASSED,
         f"No other common scaling of the inputs (as given {scaling.input_low:g} to {scaling.input_high:g}) makes the "
-        "model significantly better.",
+        "model significantly better."
+        + (
+            f" Which one the training used cannot be told from its answers: a balanced accuracy of "
+            f"{percent(given.balanced_accuracy)} as given, {which}."
+            if alike
+            else ""
+        ),
         facts,
     )
+
+
+def _more_telling(others: Sequence[ScalingTrial], given: ScalingTrial, error: float) -> list[ScalingTrial]:
+    """Those that are right as often, and whose probabilities say clearly more about the classes."""
+    adjusted = holm([1.0 if trial.log_loss_p_value is None else trial.log_loss_p_value for trial in others])
+    return [
+        trial
+        for trial, p_value in zip(others, adjusted, strict=True)
+        if trial.log_loss is not None and given.log_loss is not None and p_value < error
+        if trial.balanced_accuracy >= given.balanced_accuracy - _SAME_BALANCED
+        if given.log_loss - trial.log_loss > max(_NATS_THAT_MATTER, _SHARE_THAT_MATTERS * given.log_loss)
+    ]
 
 
 def _gain(trial: ScalingTrial, given: ScalingTrial, n: int) -> float:

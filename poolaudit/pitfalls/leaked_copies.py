@@ -142,6 +142,8 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             f"Copies alone are left out here, and there are none; the {shared:,} test items of groups in the "
             "training split, too, are in all metrics (PA402); what holds without them is not known.",
         )
+    if leak.test_items_leaked == 0 and evidence.evaluation is None:
+        return Judgement(Outcome.SKIPPED, "There are no leaked items, and no metrics were measured.")
     if leak.test_items_leaked == 0:
         return Judgement(Outcome.PASSED, "There are no leaked items, so the metrics are those of clean items.")
     if leak.impact.reason is not None:

@@ -29,8 +29,9 @@ def recall_meets_the_bar(evidence: Evidence, policy: Policy) -> Judgement:
 
     Why: Recall is the share of true cases that the model finds; the rest are missed in silence.
     How: Recall of the class of interest, or of every class where none is named, with a Wilson interval against
-        `good_recall`. Below the bar with the whole interval fails (over several classes with Holm's correction);
-        an interval that straddles the bar is undecided. Below `bad_recall` with the whole interval is critical.
+        `good_recall`. Below the bar with the whole interval and by an exact binomial test fails (over several classes
+        with Holm's correction); an interval that straddles the bar, or such a test that does not show it, is undecided.
+        Below `bad_recall` in the same way is critical.
     Do: Look at the missed items first. Then see whether the threshold (PA208) or the ranking (PA209) loses them.
     False alarm: The class of interest was not named, and a class that nobody acts on is judged with the others; name
         it with `--positive`.
@@ -113,6 +114,8 @@ def _judged(what: str, rates: tuple[Rate, ...], judged: RateJudgement, bar: floa
             f"{first.estimate.n:,} {unit} it could be anything from {percent(first.estimate.low)} to "
             f"{percent(first.estimate.high)}; the bar is {percent(bar)}."
         )
+        if first.estimate.high is not None and first.estimate.high < bar:
+            summary += " That interval is an approximation: an exact test does not show it below the bar."
         change = (
             f"About {more:,} further {unit} of {first.class_name!r} would decide, if {what.lower()} stays as it is."
             if more is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from poolaudit.errors import listed
-from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence, RecoverableRecall
+from poolaudit.evidence.evaluation import ClassMetrics, EvaluationEvidence, RecoverableRecall, ThresholdAdvice
 from poolaudit.evidence.wording import percent, with_interval
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
@@ -172,9 +172,32 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
         f"For {first.metrics.name!r} the test items do not decide whether "
         + ("the shipped threshold or only another one reaches" if first in blamed else "another threshold would reach")
         + f" a recall of {percent(policy.good_recall)} at a precision of {percent(policy.good_precision)}.",
-        first.facts(),
-        f"More test items of {first.metrics.name!r}, or validation data to choose a threshold on.",
+        first.facts() + _advice_facts(evaluation, first.metrics.name),
+        f"More test items of {first.metrics.name!r}, or {_other_threshold(evaluation, first.metrics.name)}.",
         subjects=subjects,
+    )
+
+
+def _advice(evaluation: EvaluationEvidence, name: str) -> ThresholdAdvice | None:
+    """The threshold that was chosen on other items than those of the test."""
+    return next((a for a in evaluation.thresholds if a.class_name == name and a.threshold is not None), None)
+
+
+def _other_threshold(evaluation: EvaluationEvidence, name: str) -> str:
+    advice = _advice(evaluation, name)
+    if advice is None:
+        return "validation data to choose a threshold on"
+    return f"the threshold {advice.threshold:.4g}, which was chosen on the {advice.chosen_on}, in the place of this one"
+
+
+def _advice_facts(evaluation: EvaluationEvidence, name: str) -> tuple[Fact, ...]:
+    advice = _advice(evaluation, name)
+    if advice is None or advice.recall is None or advice.precision is None:
+        return ()
+    where = f"at the threshold {advice.threshold:.4g} (chosen on the {advice.chosen_on})"
+    return (
+        Fact(f"Recall {where}", with_interval(advice.recall)),
+        Fact(f"Precision {where}", with_interval(advice.precision)),
     )
 
 

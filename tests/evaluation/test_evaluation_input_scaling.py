@@ -22,11 +22,11 @@ def images(seed=0, n=300):
 
 
 def expects_shares(x):
-    return (np.asarray(x, dtype=float).mean(axis=(1, 2, 3)) > 0.5).astype(np.int64)
+    return (np.asarray(x, dtype=float).mean(axis=(1, 2, 3)) > 0.5).astype(np.int64), None
 
 
 def expects_bytes(x):
-    return (np.asarray(x, dtype=float).mean(axis=(1, 2, 3)) > 127.5).astype(np.int64)
+    return (np.asarray(x, dtype=float).mean(axis=(1, 2, 3)) > 127.5).astype(np.int64), None
 
 
 def test_bytes_given_to_a_model_of_shares_are_caught():
@@ -56,6 +56,34 @@ def test_a_model_fed_as_it_expects_is_left_alone(model, scale):
     result = check_input_scaling(model, inputs / scale, labels, 2, seed=0)
     assert result.trials[0].balanced_accuracy > 0.95
     assert all(t.p_value > 0.5 for t in result.trials[1:])
+
+
+@pytest.mark.parametrize("confidence", [0.3, 30.0])
+def test_probabilities_that_say_more_on_another_scale_show(confidence):
+    """As often right on both scales, whatever the confidence; how sure it is tells something on one of them only."""
+    inputs, labels = images(n=400)
+    rng = np.random.default_rng(1)
+    wrong = rng.random(400) < 0.15
+    answered = labels ^ wrong
+    sure = np.where(wrong, 0.05, 1.0) * rng.uniform(0.5, 1.0, 400)
+
+    def model(x):
+        margin = sure if x.max() > 1.5 else np.full(400, 1.0)
+        p = 1 / (1 + np.exp(-margin * (0.1 if x.max() <= 1.5 else confidence / 4)))
+        return answered, np.where(answered[:, None] == [0, 1], p[:, None], 1 - p[:, None])
+
+    given, other, _ = check_input_scaling(model, inputs / 255, labels, 2, seed=0).trials
+    assert other.transform == "x * 255"
+    assert other.balanced_accuracy == given.balanced_accuracy
+    assert other.log_loss < 0.7 * given.log_loss
+    assert other.log_loss_p_value < 1e-6
+
+
+def test_rounded_probabilities_have_no_temperature():
+    inputs, labels = images()
+    result = check_input_scaling(lambda x: (labels, np.eye(2)[labels]), inputs, labels, 2, seed=0)
+    assert [trial.log_loss for trial in result.trials] == [None] * 3
+    assert [trial.log_loss_p_value for trial in result.trials] == [None] * 3
 
 
 @pytest.mark.parametrize(

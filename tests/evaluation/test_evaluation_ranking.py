@@ -52,6 +52,15 @@ def test_thinning_keeps_the_shape():
         assert precision[recall >= wanted + 1 / 64].max() <= best <= precision[recall >= wanted].max()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_threshold_that_finds_every_item_is_on_the_page(seed):
+    rng = np.random.default_rng(seed)
+    truth = np.arange(600) < 200
+    scores = np.where(truth, rng.uniform(0.5, 1.0, 600), rng.uniform(0.0, 0.55, 600))
+    curve = curve_of(scores, truth)
+    assert any(p.threshold == scores[truth].min() and p.recall == 1.0 for p in curve.points)
+
+
 def test_constant_scores_give_one_point():
     curve = curve_of(np.full(10, 0.3), np.arange(10) < 3)
     assert [(p.recall, p.precision) for p in curve.points] == [(1.0, 0.3)]

@@ -246,7 +246,8 @@ def test_more_losing_classes_than_were_looked_into_are_not_cleared() -> None:
 
 def test_scaling_of_the_inputs_is_seen_on_a_trained_model(trained_digits) -> None:  # type: ignore[no-untyped-def]
     def answer(x):  # type: ignore[no-untyped-def]
-        return trained_digits.model.predict(x, verbose=0).argmax(axis=1)
+        probabilities = trained_digits.model.predict(x, verbose=0).astype(float)
+        return probabilities.argmax(axis=1), probabilities
 
     x, y = trained_digits.x, trained_digits.y
 
@@ -258,6 +259,20 @@ def test_scaling_of_the_inputs_is_seen_on_a_trained_model(trained_digits) -> Non
     wrong = judged(x * 255)
     assert wrong.outcome is Outcome.FAILED
     assert "x / 255" in wrong.summary
+
+
+@pytest.mark.parametrize(
+    ("loss", "p_value", "balanced"), [(0.5, 1e-9, 0.88), (0.5, 0.2, 0.88), (0.95, 1e-9, 0.88), (0.5, 1e-9, 0.8)]
+)
+def test_a_scaling_whose_probabilities_say_more_leaves_it_open(loss: float, p_value: float, balanced: float) -> None:
+    trials = (
+        ScalingTrial("x", 0.88, 0, 0, None, 1.0, None),
+        ScalingTrial("x * 255", balanced, 5, 5, 0.6, loss, p_value),
+    )
+    finding = found("PA210", evidence(from_counts(95, 5, 5, 95), input_scaling=InputScaling(500, 0.0, 1.0, trials)))
+    is_telling = (loss, p_value, balanced) == (0.5, 1e-9, 0.88)
+    assert finding.outcome is (Outcome.UNDECIDED if is_telling else Outcome.PASSED)
+    assert ("cannot be told from its answers" in finding.summary) == (not is_telling and balanced == 0.88)
 
 
 def test_standardised_inputs_leave_the_scaling_unassessed() -> None:

@@ -25,6 +25,7 @@ from poolaudit.pitfalls.detector import all_detectors
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 from poolaudit.statistics.intervals import difference_of_rates, wilson
+from specimens.outcomes import evidence, from_counts
 
 NONE = Estimate.not_estimable("not measured")
 CLEAN = LeakageEvidence(
@@ -112,8 +113,15 @@ def test_guilty_fails(code: str) -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_innocent_passes_and_nothing_measured_is_skipped(code: str) -> None:
-    assert judged(code, CLEAN).outcome is Outcome.PASSED
+    predictions = evidence(from_counts(95, 5, 5, 95))
+    found = all_detectors().get(code)(dataclasses.replace(predictions, leakage=CLEAN), Policy())
+    assert found.outcome is Outcome.PASSED
     assert judged(code, None).outcome is Outcome.SKIPPED
+
+
+def test_metrics_that_nobody_measured_do_not_hold() -> None:
+    """`poolaudit leaks` sees data alone."""
+    assert judged("PA408", CLEAN).outcome is Outcome.SKIPPED
 
 
 @pytest.mark.parametrize("code", sorted(UNDECIDED))
