@@ -27,6 +27,8 @@ from poolaudit.subject.splits import DataSplit
 
 # With fewer items of the classes of interest hardly anything can be decided, and trainings pass for chance.
 FEWEST_ITEMS = 10
+# One or two items of a class move an average over classes by a whole share, and tell nothing of how far chance goes.
+FEWEST_OF_A_CLASS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def measure_again(
     leader = _leader(before)
     if before.depth == RETRAINED:
         try:
+            _require_enough_of_each(run, items)
             stored = _Stored(run, before, arms)
             found = stored.measured_on(items)
             there = stored.measured_on(~items)
@@ -128,7 +131,18 @@ def _require_enough(run: Prepared, items: Mask) -> None:
     count = int(np.isin(labels, run.targets).sum())
     if count < FEWEST_ITEMS:
         of_interest = "the classes of interest" if run.positive is None else repr(run.positive)
-        raise InvalidInputError(f"only {count} items of {of_interest} are left")
+        raise InvalidInputError(_only(count, of_interest))
+
+
+def _require_enough_of_each(run: Prepared, items: Mask) -> None:
+    for target in run.targets if len(run.targets) > 1 else ():
+        count = int((run.test.labels[items] == target).sum())
+        if count < FEWEST_OF_A_CLASS:
+            raise InvalidInputError(_only(count, repr(run.test.class_names[target])))
+
+
+def _only(count: int, of_what: str) -> str:
+    return f"only {count:,} {'item' if count == 1 else 'items'} of {of_what} {'is' if count == 1 else 'are'} left"
 
 
 def _blank(arm: ArmEvidence) -> ArmEvidence:

@@ -14,7 +14,7 @@ from poolaudit.findings import Fact
 from poolaudit.pitfalls.ablation_reading import METRIC_NAMES, points
 from poolaudit.results import Evidence
 
-SAME, CHANGED, WITHIN = "the same", "changed", "not shown to change"
+SAME, CHANGED, WITHIN, OPEN = "the same", "changed", "not shown to change", "cannot be told"
 _RANK = {"better": 1, "worse": -1}
 _VARIANTS_NAMED = 6
 
@@ -29,7 +29,8 @@ class VariantWithoutLeak:
         all, clean: The effects.
         decision, clean_decision: "better", "worse", "equivalent" or "undecided".
         leaked: On the leaked items; None where it was not compared there.
-        state: "the same", "changed", or "not shown to change" where the decisions differ and the intervals allow both.
+        state: "the same", "changed", "not shown to change" where the decisions differ and chance may be why, or
+            "cannot be told" where the effects lie apart and the leaked items alone have none to test that by.
     """
 
     name: str
@@ -47,8 +48,9 @@ def variants_without_leak(evidence: Evidence) -> tuple[VariantWithoutLeak, ...]:
     """The trained variants, best on all test items first; empty where none was measured again.
 
     A decision has changed where the two contradict each other, or where they differ, the leaked items pull the effect
-    that way, and leaked and clean items differ in it beyond chance (corrected for the number of variants). A decision
-    that is merely lost with the items that were left out has not.
+    that way, and leaked and clean items differ in it beyond chance (corrected for the number of variants). So has one
+    that was beyond the smallest effect that matters and no longer is, in the same way. A decision that is merely lost
+    with the items that were left out has not.
     """
     before, leak = evidence.ablation, evidence.leakage
     after = None if leak is None else leak.impact.ablation
@@ -69,7 +71,15 @@ def variants_without_leak(evidence: Evidence) -> tuple[VariantWithoutLeak, ...]:
             ours.comparison.decision,
             other.comparison.decision,
             leaked.get(ours.name),
-            _state(ours.comparison, other.comparison, _effect(after, other), leaked.get(ours.name), before, error),
+            _state(
+                ours.comparison,
+                other.comparison,
+                _effect(before, ours),
+                _effect(after, other),
+                leaked.get(ours.name),
+                before,
+                error,
+            ),
         )
         for ours, other in pairs
         if ours.comparison is not None and other.comparison is not None
@@ -104,8 +114,10 @@ def trained_facts(evidence: Evidence) -> tuple[Fact, ...]:
     same = sum(variant.state == SAME for variant in variants)
     changed = sum(variant.state == CHANGED for variant in variants)
     told = f"the same on {same} of {len(variants)} trained variants, changed on {changed}"
-    if same + changed < len(variants):
-        told += f"; {len(variants) - same - changed} differ, which the intervals allow"
+    untold = sum(variant.state == OPEN for variant in variants)
+    within = len(variants) - same - changed - untold
+    told += f"; not shown to change on {within}" if within else ""
+    told += f"; cannot be told on {untold}" if untold else ""
     facts = [Fact("Decisions of the ablation without the leak", told)]
     if leak.impact.ranking is not None and leak.impact.ranking.leader:
         facts.append(Fact("Best trained variant without the leak", _leader_words(evidence, leak.impact.ranking)))
@@ -185,23 +197,38 @@ def _places(ablation: AblationEvidence, arms: list[ArmEvidence]) -> dict[str, in
 def _state(
     ours: Comparison,
     theirs: Comparison,
+    all_items: Estimate,
     clean: Estimate,
     leaked: LeakedEffect | None,
     ablation: AblationEvidence,
     error: float,
 ) -> str:
-    if ours.decision == theirs.decision:
+    margin = ablation.smallest_effect
+    was_beyond, is_beyond = _beyond(ours, margin), _beyond(theirs, margin)
+    if ours.decision == theirs.decision and was_beyond in (0, is_beyond):
         return SAME
-    if _contradict(ours, theirs, ablation.smallest_effect) or _contradict(theirs, ours, ablation.smallest_effect):
+    if _contradict(ours, theirs, margin) or _contradict(theirs, ours, margin):
         return CHANGED
-    if leaked is None or leaked.p_value is None or leaked.p_value >= error or leaked.shift.value is None:
+    if leaked is None or leaked.p_value is None or leaked.shift.value is None:
+        # As many as are left out by chance hardly move the effect so far.
+        apart = None not in (all_items.value, clean.value) and abs(all_items.value - clean.value) > margin  # type: ignore[operator]
+        return OPEN if apart else WITHIN
+    if leaked.p_value >= error:
         return WITHIN
-    pull = _RANK.get(ours.decision, 0) - _RANK.get(theirs.decision, 0)
+    pull = (_RANK.get(ours.decision, 0) - _RANK.get(theirs.decision, 0)) or was_beyond - is_beyond
     if pull:
         return CHANGED if pull * leaked.shift.value > 0 else WITHIN
-    # Equivalent and undecided: what was equivalent is so no longer where the effect lies beyond the margin.
-    lost = ours.decision == "equivalent" and abs(clean.value or 0.0) > ablation.smallest_effect
+    # Equivalent and undecided: what was equivalent is so no longer where the effect lies beyond the margin, or where
+    # nothing is learned any more that could be compared.
+    lost = ours.decision == "equivalent" and (clean.value is None or abs(clean.value) > margin)
     return CHANGED if lost else WITHIN
+
+
+def _beyond(comparison: Comparison, margin: float) -> int:
+    """1 or -1 where it is shown to be better or worse by more than the margin, else 0."""
+    if comparison.decision == "better":
+        return int(comparison.beyond_low is not None and comparison.beyond_low > margin)
+    return -int(comparison.decision == "worse" and comparison.high is not None and comparison.high < -margin)
 
 
 def _contradict(first: Comparison, second: Comparison, margin: float) -> bool:
@@ -210,6 +237,4 @@ def _contradict(first: Comparison, second: Comparison, margin: float) -> bool:
         return True
     if second.decision != "equivalent":
         return False
-    if first.decision == "better":
-        return first.beyond_low is not None and first.beyond_low > margin
-    return first.decision == "worse" and first.high is not None and first.high < -margin
+    return _beyond(first, margin) != 0

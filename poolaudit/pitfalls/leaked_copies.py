@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from poolaudit.evidence.estimates import Estimate
@@ -12,6 +13,8 @@ from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.pitfalls.ablation_reading import points
 from poolaudit.pitfalls.ablation_without_leak import (
     CHANGED,
+    OPEN,
+    VariantWithoutLeak,
     decided_words,
     exchanged_facts,
     overtaken_by,
@@ -128,7 +131,9 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         without the leak, and (as a major finding) where a decision of the ablation changes: it contradicts the one on
         all items, or it differs, and leaked and clean items differ in the effect beyond chance; or where the variant
         that is best on all items is shown to be worse than another on the clean ones. A decision that is lost with
-        the items left out has not changed. The trainings themselves saw the originals of the leaked items.
+        the items left out has not changed, and one that is gained without them, with no difference beyond chance, does
+        not worsen the verdict. Undecided where the effects lie apart by more than the smallest one that matters and the
+        leaked items alone have none to test that by. The trainings themselves saw the originals of the leaked items.
     Do: Report the metrics on the clean items, and decide by those.
     False alarm: Few clean items: then the interval is wide, and this check says it cannot tell.
     """
@@ -180,11 +185,13 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     otherwise = [variant for variant in variants if variant.state == CHANGED]
     if otherwise:
         first = max(otherwise, key=lambda v: abs((v.all.value or 0.0) - (v.clean.value or 0.0)))
+        is_weaker = first.decision == first.clean_decision
         return Judgement(
             Outcome.FAILED,
             f"The ablation decides otherwise on {len(otherwise)} of {len(variants)} trained variants without the leak: "
             f"{first.name!r} is {decided_words(first.decision, first.all)} on all test items and "
-            f"{decided_words(first.clean_decision, first.clean)} on the clean ones.",
+            f"{decided_words(first.clean_decision, first.clean)} on the clean ones"
+            + (", where more than the smallest effect that matters is not shown." if is_weaker else "."),
             facts,
             "The same decisions on clean items; or decide by those on the clean ones.",
             Severity.MAJOR,
@@ -201,6 +208,19 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
             "The same best variant on clean items; or choose by the clean ones.",
             Severity.MAJOR,
             (Subject(f"best variant {leak.impact.ranking.leader}"),),
+        )
+    untold = [variant for variant in variants if variant.state == OPEN]
+    if untold:
+        first = max(untold, key=lambda v: abs((v.all.value or 0.0) - (v.clean.value or 0.0)))
+        return Judgement(
+            Outcome.UNDECIDED,
+            f"{first.name!r} is {decided_words(first.decision, first.all)} on all test items and "
+            f"{decided_words(first.clean_decision, first.clean)} on the clean ones; whether that is chance cannot be "
+            "told, because there is no such effect on the leaked items alone.",
+            facts,
+            "More clean test items; until then, decide by those that there are.",
+            Severity.MAJOR,
+            tuple(Subject(f"decision on {variant.name}", is_shown=False) for variant in untold),
         )
     moved = [m for m, _ in watched if m.p_value is not None and m.p_value < 0.05 / max(len(watched), 1)]
     unclear = [m for m, bar in watched if _meets(m.all, bar) and not _meets(m.clean, bar)]
@@ -227,9 +247,17 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         Outcome.PASSED,
         "No demand is met only because of the leaked items."
         + (f" {_name(moved[0])} differs between leaked and clean items, but not across its bar." if moved else "")
-        + (" Without them no decision of the ablation and no best variant is shown to change." if variants else ""),
+        + _ablation_words(variants, leak),
         facts,
     )
+
+
+def _ablation_words(variants: Sequence[VariantWithoutLeak], leak: LeakageEvidence) -> str:
+    if any(variant.decision != "undecided" for variant in variants):
+        return " Without them no decision of the ablation and no best variant is shown to change."
+    if leak.impact.ranking is not None and leak.impact.ranking.not_ranked:
+        return " How the trained variants do without them was not measured."
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +297,11 @@ def _judged_without(evidence: Evidence, policy: Policy) -> _Without:
         judged = (*(f for f in after if not f.code.startswith(_POOLING)), *pooling)
         third = decide(judged, stages)[0]
         # Few leaked items more or less decide a race that stopped as soon as it could: no reason for doubt.
-        if third is not Verdict.INCONCLUSIVE or leak.test_items_leaked >= _LARGE_SHARE * leak.test_items:
+        is_noise = third is Verdict.INCONCLUSIVE and leak.test_items_leaked < _LARGE_SHARE * leak.test_items
+        # Nor is a gain that is shown on the clean items alone, unless leaked and clean ones differ beyond chance.
+        variants = variants_without_leak(evidence)
+        is_gained = bool(variants) and third in _BAD and not any(v.state == CHANGED for v in variants)
+        if not is_noise and not (is_gained and _Without(second, third).is_worse):
             second = third
         after = tuple(sorted(judged, key=lambda finding: finding.code))
     outcomes = {finding.code: finding.outcome for finding in before}

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import simulated
 
-from poolaudit.ablation.again import _leader, _learned_in_both, measure_again
+from poolaudit.ablation.again import _leader, _learned_in_both, _require_enough_of_each, measure_again
 from poolaudit.ablation.executors.executor import TrialDone
 from poolaudit.ablation.ledger import Ledger
 from poolaudit.ablation.race import Rules
@@ -25,12 +25,20 @@ from poolaudit.ablation.subject import AblationSubject
 from poolaudit.ablation.trial import TrialSpec
 from poolaudit.audit import AuditPlan, run_audit
 from poolaudit.errors import InvalidInputError
-from poolaudit.evidence.ablation import TrialRow
+from poolaudit.evidence.ablation import Comparison, TrialRow
 from poolaudit.evidence.estimates import Estimate
 from poolaudit.evidence.leakage import AgainstLeader, LeakedEffect, LeakImpact, RankingWithoutLeak
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity
-from poolaudit.pitfalls.ablation_without_leak import CHANGED, SAME, WITHIN, overtaken_by, variants_without_leak
+from poolaudit.pitfalls.ablation_without_leak import (
+    CHANGED,
+    OPEN,
+    SAME,
+    WITHIN,
+    _state,
+    overtaken_by,
+    variants_without_leak,
+)
 from poolaudit.policy import Policy
 from poolaudit.report.html import render_html
 from poolaudit.results import AuditResult, Evidence
@@ -380,3 +388,42 @@ def test_items_taken_at_random_for_leaked_change_nothing(number: int) -> None:
     assert len(told) == len(names)
     assert CHANGED not in {variant.state for variant in told}
     assert overtaken_by(evidence) is None
+
+
+def _measured(value: float | None) -> Estimate:
+    return Estimate.not_estimable("nothing learned") if value is None else Estimate(value, value, value, 9, "made up")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "all_items", "clean", "shift", "p", "expected"),
+    [
+        # A gain beyond the smallest effect that matters (0.03) that only the leaked items show to be so large.
+        (("better", 0.05), ("better", 0.01), 0.08, 0.034, 0.2, 1e-9, CHANGED),
+        (("better", 0.05), ("better", 0.01), 0.08, 0.034, 0.2, 0.4, WITHIN),
+        (("better", 0.05), ("better", 0.01), 0.08, 0.034, -0.2, 1e-9, WITHIN),
+        (("better", 0.05), ("better", 0.04), 0.08, 0.07, 0.2, 1e-9, SAME),
+        (("better", 0.01), ("better", 0.04), 0.04, 0.07, 0.2, 1e-9, SAME),
+        # As good as the baseline on all items, and on the clean ones it has learned nothing.
+        (("equivalent", None), ("undecided", None), -0.001, None, 0.8, 1e-6, CHANGED),
+        (("equivalent", None), ("undecided", None), -0.001, 0.01, 0.8, 1e-6, WITHIN),
+        # Leaked items of one class alone have no effect of their own.
+        (("better", 0.05), ("undecided", None), 0.236, -0.029, None, None, OPEN),
+        (("better", 0.05), ("undecided", None), 0.08, 0.07, None, None, WITHIN),
+    ],
+)
+def test_what_has_become_of_a_decision(ours, theirs, all_items, clean, shift, p, expected) -> None:  # type: ignore[no-untyped-def]
+    before = SimpleNamespace(smallest_effect=0.03)
+    comparisons = [Comparison(decision, beyond_low=beyond) for decision, beyond in (ours, theirs)]
+    leaked = LeakedEffect("v", _measured(None), _measured(shift), p)
+    assert _state(*comparisons, _measured(all_items), _measured(clean), leaked, before, 0.01) == expected  # type: ignore[arg-type]
+
+
+def test_trained_variants_are_not_measured_on_a_single_item_of_a_class() -> None:
+    labels = np.array([0] * 40 + [1] * 40 + [2])
+    run = SimpleNamespace(
+        test=SimpleNamespace(labels=labels, class_names=("a", "b", "c")), targets=(0, 1, 2), positive=None
+    )
+    with pytest.raises(InvalidInputError, match="only 1 item of 'c' is left"):
+        _require_enough_of_each(run, np.ones(81, bool))  # type: ignore[arg-type]
+    run.targets = (1,)
+    _require_enough_of_each(run, np.ones(81, bool))  # type: ignore[arg-type]
