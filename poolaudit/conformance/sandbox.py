@@ -42,7 +42,6 @@ class ForkServer:
         self._folder = Path(tempfile.mkdtemp(prefix="poolaudit-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Connection | None = None
-        self._is_ready = factory is not None
         self._added: frozenset[str] | None = None
         self._living: set[int] = set()
         self._lock = threading.Lock()
@@ -68,14 +67,13 @@ class ForkServer:
 
     def ready(self) -> None:
         """Waits for the import of TensorFlow. Raises PoolauditError where the process ends instead."""
-        if self._is_ready:
+        if self.factory is not None or self._added is not None:
             return
         assert self._control is not None
         try:
             self._added = frozenset(self._control.recv())
         except (EOFError, OSError):
             raise PoolauditError("The worker process could not import TensorFlow and Keras.") from None
-        self._is_ready = True
 
     def fork(self) -> Worker:
         """A fresh worker; any thread may ask."""

@@ -210,9 +210,10 @@ def _state(
     if _contradict(ours, theirs, margin) or _contradict(theirs, ours, margin):
         return CHANGED
     if leaked is None or leaked.p_value is None or leaked.shift.value is None:
-        # As many as are left out by chance hardly move the effect so far.
-        apart = None not in (all_items.value, clean.value) and abs(all_items.value - clean.value) > margin  # type: ignore[operator]
-        return OPEN if apart else WITHIN
+        if all_items.value is None or clean.value is None:
+            return WITHIN
+        # Items left out by chance hardly move the effect so far.
+        return OPEN if abs(all_items.value - clean.value) > margin else WITHIN
     if leaked.p_value >= error:
         return WITHIN
     pull = (_RANK.get(ours.decision, 0) - _RANK.get(theirs.decision, 0)) or was_beyond - is_beyond

@@ -155,8 +155,8 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         return Judgement(Outcome.SKIPPED, f"The effect on the metrics was not measured: {leak.impact.reason}.")
     watched = [(m, _bar(m, policy)) for m in leak.impact.metrics if _is_watched(m, evidence)]
     lost = [(m, bar) for m, bar in watched if _below(m.clean, bar) and not _below(m.all, bar) and _meets(m.all, bar)]
-    without = _judged_without(evidence, policy)
     variants = variants_without_leak(evidence)
+    without = _judged_without(evidence, policy, variants)
     facts = (
         *(_fact(m) for m, _ in watched[:12]),
         *without.facts,
@@ -184,7 +184,7 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         )
     otherwise = [variant for variant in variants if variant.state == CHANGED]
     if otherwise:
-        first = max(otherwise, key=lambda v: abs((v.all.value or 0.0) - (v.clean.value or 0.0)))
+        first = _moved_most(otherwise)
         is_weaker = first.decision == first.clean_decision
         return Judgement(
             Outcome.FAILED,
@@ -211,7 +211,7 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
         )
     untold = [variant for variant in variants if variant.state == OPEN]
     if untold:
-        first = max(untold, key=lambda v: abs((v.all.value or 0.0) - (v.clean.value or 0.0)))
+        first = _moved_most(untold)
         return Judgement(
             Outcome.UNDECIDED,
             f"{first.name!r} is {decided_words(first.decision, first.all)} on all test items and "
@@ -252,6 +252,10 @@ def the_metrics_hold_without_the_leak(evidence: Evidence, policy: Policy) -> Jud
     )
 
 
+def _moved_most(variants: Sequence[VariantWithoutLeak]) -> VariantWithoutLeak:
+    return max(variants, key=lambda v: abs((v.all.value or 0.0) - (v.clean.value or 0.0)))
+
+
 def _ablation_words(variants: Sequence[VariantWithoutLeak], leak: LeakageEvidence) -> str:
     if any(variant.decision != "undecided" for variant in variants):
         return " Without them no decision of the ablation and no best variant is shown to change."
@@ -281,7 +285,7 @@ def _word(verdict: Verdict | None) -> str:
     return "not given" if verdict is None else verdict.value
 
 
-def _judged_without(evidence: Evidence, policy: Policy) -> _Without:
+def _judged_without(evidence: Evidence, policy: Policy, variants: Sequence[VariantWithoutLeak]) -> _Without:
     leak = evidence.leakage
     if leak is None or evidence.evaluation is None:
         return _Without()
@@ -299,9 +303,8 @@ def _judged_without(evidence: Evidence, policy: Policy) -> _Without:
         # Few leaked items more or less decide a race that stopped as soon as it could: no reason for doubt.
         is_noise = third is Verdict.INCONCLUSIVE and leak.test_items_leaked < _LARGE_SHARE * leak.test_items
         # Nor is a gain that is shown on the clean items alone, unless leaked and clean ones differ beyond chance.
-        variants = variants_without_leak(evidence)
-        is_gained = bool(variants) and third in _BAD and not any(v.state == CHANGED for v in variants)
-        if not is_noise and not (is_gained and _Without(second, third).is_worse):
+        is_chance = bool(variants) and not any(variant.state == CHANGED for variant in variants)
+        if not is_noise and not (is_chance and _Without(second, third).is_worse):
             second = third
         after = tuple(sorted(judged, key=lambda finding: finding.code))
     outcomes = {finding.code: finding.outcome for finding in before}
