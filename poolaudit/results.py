@@ -19,6 +19,7 @@ from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.policy import Policy
 
 SCHEMA_VERSION = 1
+_CHANGES_SHOWN = 4
 Scope = Literal["audit", "geometry", "conformance", "ablation", "leakage", "benchmarks"]
 
 
@@ -57,6 +58,12 @@ class Decision:
     reasons: tuple[str, ...]
     decided_by: tuple[str, ...]
     would_change: tuple[str, ...]
+
+    @property
+    def main_changes(self) -> tuple[str, ...]:
+        """What a first screen shows of `would_change`: the first three, and the last, which bounds what they reach."""
+        changes = self.would_change
+        return changes if len(changes) <= _CHANGES_SHOWN else (*changes[: _CHANGES_SHOWN - 1], changes[-1])
 
 
 @dataclass(frozen=True, slots=True)

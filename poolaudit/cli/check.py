@@ -210,11 +210,13 @@ def _told(result: ConformanceResult) -> str:
     for layer in dict.fromkeys(entry.layer for entry in result.results):
         own = [entry for entry in result.results if entry.layer == layer]
         counts = {outcome: sum(e.outcome is outcome for e in own) for outcome in Outcome}
-        known = sum(e.known_divergence is not None for e in own)
-        counts[Outcome.FAILED] -= known
+        known = [e.known_divergence for e in own if e.known_divergence is not None]
+        counts[Outcome.FAILED] -= len(known)
         told = [f"{number} {outcome.value.lower()}" for outcome, number in counts.items() if number]
         if known:
-            told.append(f"{known} known divergences of the framework")
+            entries = len(set(known))
+            divergences = "a known divergence" if entries == 1 else f"{entries} known divergences"
+            told.append(f"{len(known)} showing {divergences} of the framework")
         lines.append(f"{layer}: {', '.join(told)}")
     for entry in result.failures[:_COUNTEREXAMPLES_SHOWN]:
         lines += ["", f"FAILED {entry.property} of {entry.layer} ({entry.mode}, {entry.dtype})"]

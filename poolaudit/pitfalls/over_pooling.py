@@ -210,8 +210,13 @@ def _dose_response(ablation: AblationEvidence) -> tuple[Fact, ...]:
     doses.sort(key=lambda entry: -entry[0])
     text = "; ".join(f"{dose:g}: {gain:+.3f} ({name})" for dose, gain, name in doses)
     gains = [gain for _, gain, _ in doses]
-    rising = all(later >= earlier - ablation.smallest_effect for earlier, later in itertools.pairwise(gains))
-    shape = "the less downsampling, the more is found" if rising else "not in step with the downsampling"
+    least = ablation.smallest_effect
+    if max(gains) - min(gains) < least:
+        shape = f"all within the smallest effect that matters ({least:g})"
+    elif all(later >= earlier - least for earlier, later in itertools.pairwise(gains)) and gains[-1] > gains[0]:
+        shape = "the less downsampling, the more is found"
+    else:
+        shape = "not in step with the downsampling"
     return (Fact("Dose and response (total downsampling: change)", f"{text}: {shape}"),)
 
 

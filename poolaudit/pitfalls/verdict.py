@@ -31,7 +31,7 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         critical = any(f.severity is Severity.CRITICAL for f in failed)
         return (
             Verdict.NOT_READY if critical else Verdict.NEEDS_REVIEW,
-            _decision(sorted(failed, key=lambda f: (f.code not in _CAUSES, f.severity.rank)), crash_reasons),
+            _decision(sorted(failed, key=lambda f: (f.code not in _CAUSES, f.severity.rank)), crash_reasons, unclear),
         )
     if unclear or crashed:
         return Verdict.INCONCLUSIVE, _decision(unclear, crash_reasons)
@@ -72,8 +72,15 @@ def fails_release(result: AuditResult) -> bool:
     return crashed or result.nothing_was_checked or any(map(result.breaks_the_build, result.findings))
 
 
-def _decision(findings: Sequence[Finding], further: tuple[str, ...]) -> Decision:
-    changes = dict.fromkeys(f.would_change for f in findings if f.would_change)
+def _decision(findings: Sequence[Finding], further: tuple[str, ...], still_unclear: Sequence[Finding] = ()) -> Decision:
+    changes = list(dict.fromkeys(f.would_change for f in findings if f.would_change))
+    if still_unclear:
+        # Who cures what failed is not ready yet.
+        one = len(still_unclear) == 1
+        changes.append(
+            f"Not yet by that alone: {', '.join(f.code for f in still_unclear)} "
+            f"{'is' if one else 'are'} not decided and would have to be as well."
+        )
     return Decision(
         reasons=tuple(f.summary for f in findings) + further,
         decided_by=tuple(f.code for f in findings),

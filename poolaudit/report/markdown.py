@@ -33,7 +33,7 @@ def render_markdown(result: AuditResult) -> str:
     lines += [f"\nand {more} more in the report."] if more > 0 else []
     if result.decision.would_change:
         lines += ["", "**What would change it**", ""]
-        lines += [f"- {plain(change)}" for change in result.decision.would_change[:4]]
+        lines += [f"- {plain(change)}" for change in result.decision.main_changes]
     lines += _metrics(result)
     counts = {outcome: sum(f.outcome is outcome for f in result.findings) for outcome in Outcome}
     lines += ["", "**Checks**: " + ", ".join(f"{SYMBOLS[o]} {n} {o.value.lower()}" for o, n in counts.items()), ""]

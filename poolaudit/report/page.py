@@ -255,7 +255,7 @@ def build_page(result: AuditResult) -> Page:
         notes=(*result.notes, *void_acceptances(result)),
         reasons=result.decision.reasons[:3],
         further_reasons=max(len(result.decision.reasons) - 3, 0),
-        would_change=result.decision.would_change[:4],
+        would_change=result.decision.main_changes,
         headlines=_headlines(evaluation) if evaluation else (),
         counts=_counts(result),
         not_assessed=tuple((item.what, item.reason) for item in result.not_assessed),

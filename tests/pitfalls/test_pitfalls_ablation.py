@@ -199,6 +199,18 @@ def test_the_dose_and_its_response_are_told() -> None:
     assert finding.summary.startswith("The pooling costs recall: 'removed@p'")
 
 
+@pytest.mark.parametrize(
+    ("gain", "shape"),
+    [(0.01, "all within the smallest effect that matters (0.03)"), (-0.10, "not in step with the downsampling")],
+)
+def test_no_step_is_read_into_doses_without_response(gain: float, shape: str) -> None:
+    half = arm("weaker@p", {**NOTHING, "recall_at_matched_precision": gain / 2}, downsampling=2.0)
+    none = arm("weaker@q", {**NOTHING, "recall_at_matched_precision": gain}, downsampling=1.0)
+    finding = found("PA350", ablation(half, none))
+    told = next(fact.value for fact in finding.evidence if fact.label.startswith("Dose"))
+    assert told.endswith(shape)
+
+
 def test_many_collapsed_seeds_weigh_more_than_one() -> None:
     assert found("PA501", unstable()).severity is Severity.MAJOR
     one = ablation(arm("weaker@p", NOTHING), base=baseline(trained=8, learned=7, collapsed=1))

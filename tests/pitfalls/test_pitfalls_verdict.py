@@ -173,6 +173,24 @@ def test_verdict_table(kinds: tuple[tuple[Outcome, Severity], ...], stage: Outco
         assert "The stage 'evaluation' did not finish: a reason" in decision.reasons
 
 
+def test_what_stays_open_when_the_failed_checks_are_cured_is_told() -> None:
+    broken = [finding(Outcome.FAILED, Severity.MAJOR, f"PA29{i}") for i in range(5)]
+    unclear = [
+        finding(Outcome.UNDECIDED, Severity.MAJOR, "PA204"),
+        finding(Outcome.CRASHED, Severity.CRITICAL, "PA410"),
+    ]
+    minor = finding(Outcome.UNDECIDED, Severity.MINOR, "PA340")
+    _, decision = decide([*broken, *unclear, minor], RAN)
+    told = "Not yet by that alone: PA204, PA410 are not decided and would have to be as well."
+    assert decision.would_change == (*(f"undo PA29{i}" for i in range(5)), told)
+    assert decision.main_changes == ("undo PA290", "undo PA291", "undo PA292", told)
+    assert "PA204" not in decision.decided_by
+    _, decision = decide([*broken[:1], minor], RAN)
+    assert decision.would_change == decision.main_changes == ("undo PA290",)
+    _, decision = decide(unclear, RAN)
+    assert decision.would_change == ("undo PA204", "undo PA410")
+
+
 def test_nothing_checked_is_never_ready() -> None:
     assert decide((), ())[0] is Verdict.INCONCLUSIVE
     assert concluded(Evidence())[0] is Verdict.INCONCLUSIVE
