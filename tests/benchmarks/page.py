@@ -11,6 +11,7 @@ tools live in environments of their own, which are made where none are given.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -28,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "ablation"), str(HERE.parents[1])]
 PEERS = (
     "cleanvision",
     "confidenceinterval",
@@ -50,6 +51,7 @@ ALONE = (
     "setuptools<81",
 )
 ROUNDS = 3
+REPETITIONS = 5
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Row:
         spread = f"{_short(middle)} ({_short(min(self.ratios))} to {_short(max(self.ratios))})"
         promised = ""
         if self.bar is not None:
-            promised = f"promised {self.bar:g}: {'met' if middle >= self.bar else '**missed**'}"
+            promised = f"promised {self.bar:.3g}: {'met' if middle >= self.bar else '**missed**'}"
         note = "; ".join(filter(None, (promised, self.note)))
         return (
             f"| {self.question} | {self.against} | {self.ours} | {self.theirs} | {spread} | {self.answers} | {note} |"
@@ -175,6 +177,94 @@ def swap_rows(given: Given) -> Iterator[Row]:
     )
 
 
+def layer_rows(given: Given) -> Iterator[Row]:
+    """Keras's own pooling tests: what they and `poolaudit check` find in Keras as it is, and of slips planted in it."""
+    import layer_peers
+
+    theirs, ours = layer_peers.keras_tests(), layer_peers.checked(["keras"])
+    yield Row(
+        "all pooling layers of Keras as they are",
+        "Keras's own pooling tests",
+        _seconds(ours.seconds),
+        _seconds(theirs.seconds),
+        (theirs.seconds / ours.seconds,),
+        f"{ours.known} listed and {ours.found} unlisted defects shown by {ours.tried:,} cases; {theirs.found} by "
+        f"{theirs.tried} tests",
+    )
+    said = list(layer_peers.with_slips())
+    clean = layer_peers.sound()
+    alarms = sum(one.found > 0 for one in clean.values())
+    missed = [name for name, _, one in said if not one.found]
+    passed = [name for name, one, _ in said if not one.found]
+    yield Row(
+        f"{len(said)} slips planted in pooling layers, one at a time",
+        "Keras's own pooling tests",
+        _seconds(statistics.median(one.seconds for _, _, one in said)),
+        _seconds(statistics.median(one.seconds for _, one, _ in said)),
+        tuple(theirs.seconds / ours.seconds for _, theirs, ours in said),
+        f"{len(said) - len(missed)} caught against {len(said) - len(passed)}; {alarms} alarms on the {len(clean)} "
+        "layers without a slip",
+        note="; ".join(
+            f"{who} let pass: {', '.join(names)}"
+            for who, names in (("Keras's tests", passed), ("poolaudit", missed))
+            if names
+        ),
+    )
+
+
+def race_row() -> Row:
+    """Trainings of the race beside those of the full grid, on the bank of scenarios with known truth."""
+    import test_ablation_scenarios as bank
+    from simulated import draw, race, scenario
+
+    full = dataclasses.replace(bank.RULES, stops_early=False)
+    ratios, raced_all, grid_all, same, open_only, decided = [], [], [], 0, 0, 0
+    for number in bank.GUILTY + bank.INNOCENT:
+        shares = []
+        for seed in range(REPETITIONS):
+            rng = np.random.default_rng([number, seed])
+            chosen = bank.chosen_seeds(bank.arms(number), rng, bank.PLANNED)
+            drawn = draw(scenario(number), rng, chosen["baseline"][:3])
+            (raced, few), (grid, many) = race(drawn, chosen, bank.RULES), race(drawn, chosen, full)
+            shares.append(many / few)
+            raced_all.append(few)
+            grid_all.append(many)
+            ours, theirs = raced.standings(), grid.standings()
+            decided += len(theirs)
+            same += sum(ours[name].decision == theirs[name].decision for name in theirs)
+            open_only += sum(
+                ours[name].decision == "undecided" and theirs[name].decision != "undecided" for name in theirs
+            )
+        ratios.append(statistics.median(shares))
+    return Row(
+        f"trainings until the variants of {len(ratios)} scenarios are decided, {REPETITIONS} draws each",
+        "the full grid",
+        f"{statistics.mean(raced_all):.0f}",
+        f"{statistics.mean(grid_all):.0f}",
+        tuple(ratios),
+        f"{same} of {decided} decisions alike; {open_only} of the others are undecided in the race only",
+        2.0,
+        note="a ratio of trainings, one a scenario",
+    )
+
+
+def overhead_row() -> Row:
+    """A bare fit beside a whole trial of the same training: processor time, which others on the machine leave alone."""
+    import test_benchmark_ablation as ablation
+
+    rows = ablation.overhead("signals")
+    return Row(
+        "one trial: building, a checkpoint an epoch, predictions, storing",
+        "model.fit alone",
+        _seconds(statistics.median(row["trial_cpu"] for row in rows)),
+        _seconds(statistics.median(row["bare_cpu"] for row in rows)),
+        tuple(row["bare_cpu"] / row["trial_cpu"] for row in rows),
+        "the same model, items and epochs",
+        1 / 1.05,
+        note="processor time",
+    )
+
+
 def training_rows(given: Given) -> Iterator[Row]:
     import test_benchmark_ablation as ablation
 
@@ -199,6 +289,8 @@ def training_rows(given: Given) -> Iterator[Row]:
             "seeds differ in nothing but order; the same items and epochs",
             bar,
         )
+    yield overhead_row()
+    yield race_row()
 
 
 def leakage_rows(given: Given) -> Iterator[Row]:
@@ -238,6 +330,7 @@ def growth() -> Iterator[tuple[str, Sequence[tuple[int, float]]]]:
 SECTIONS: dict[str, tuple[str, Callable[[Given], Iterator[Row]]]] = {
     "statistics": ("Statistics", statistics_rows),
     "report": ("Reports", report_rows),
+    "layers": ("Tests of pooling layers", layer_rows),
     "swap": ("Other pooling under trained weights", swap_rows),
     "training": ("Trainings", training_rows),
     "leakage": ("Copies of images", leakage_rows),

@@ -43,9 +43,8 @@ def test_two_workers_beat_a_plain_loop(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_trial_costs_little_more_than_its_fit(kind: str) -> None:
     """Building, checkpoints after every epoch, predicting and storing; the worker's threads in both."""
-    threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     with clocked() as clock:
-        rows = _told("overhead", kind, PAIRS, threads)
+        rows = overhead(kind)
     extra = {what: [row[f"trial_{what}"] / row[f"bare_{what}"] - 1 for row in rows] for what in ("wall", "cpu")}
     seconds = np.median([row["bare_wall"] for row in rows])
     print(
@@ -53,6 +52,12 @@ def test_a_trial_costs_little_more_than_its_fit(kind: str) -> None:
         f"{_spread(extra['cpu'], 3)} of CPU time; others kept {clock.others:.1f} cores busy; load {clock.load:.1f}"
     )
     assert np.median(extra["cpu"]) <= 0.05
+
+
+def overhead(kind: str) -> list[dict[str, float]]:
+    """Seconds of bare fits and of whole trials in turn, with the threads of a worker."""
+    threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    return list(_told("overhead", kind, PAIRS, threads))
 
 
 def workers(folder: Path, kind: str) -> float:

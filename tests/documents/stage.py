@@ -97,7 +97,7 @@ def run(command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[s
         capture_output=True,
         text=True,
         shell=isinstance(command, str),
-        timeout=900,
+        timeout=1_800,
     )
     if done.returncode not in (0, 1) or "Traceback (most recent call last)" in done.stderr:
         raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
