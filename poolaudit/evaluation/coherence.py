@@ -40,6 +40,7 @@ def contradictions_in(
     yield from _in_intervals(evaluation, confidence)
     yield from _in_averages(evaluation)
     yield from _about_all_items(evaluation, confidence)
+    yield from _in_groups(evaluation, confidence)
     if any(c.roc_auc.reason == NO_PROBABILITIES for c in evaluation.per_class):
         yield from _scores_without_scores(evaluation)
     else:
@@ -102,6 +103,21 @@ def _about_all_items(evaluation: EvaluationEvidence, confidence: float) -> Itera
         low, high = estimate.low, estimate.high
         if low is not None and high is not None and not low - _ROUNDING <= estimate.value <= high + _ROUNDING:
             yield f"the {what} lies outside its interval"
+
+
+def _in_groups(evaluation: EvaluationEvidence, confidence: float) -> Iterator[str]:
+    """Recall by groups is the same share of the same items."""
+    by_name = {c.name: c for c in evaluation.per_class}
+    for grouped in evaluation.grouped or ():
+        metrics, recall = by_name.get(grouped.class_name), grouped.recall
+        if metrics is None or grouped.items != metrics.support or not 0 < recall.n < grouped.items:
+            yield f"the groups of {grouped.class_name!r} do not hold its test items"
+        elif recall.value is not None and (
+            metrics.recall.value is None
+            or not _is_value(recall, metrics.recall.value)
+            or abs(recall.confidence - confidence) > _ROUNDING
+        ):
+            yield f"the recall of {grouped.class_name!r} by groups is not its recall"
 
 
 def _scores_without_scores(evaluation: EvaluationEvidence) -> Iterator[str]:

@@ -17,6 +17,7 @@ from poolaudit.evaluation.confusion import (
     no_information_test,
     overall_metrics,
 )
+from poolaudit.evaluation.grouped import grouped_recall
 from poolaudit.evaluation.ranking import (
     no_ranking,
     precision_recall_curve,
@@ -160,6 +161,7 @@ def evaluate(
         head_problem=head_problem,
         decides_where_known=decides_where_known,
         looked_into_below=wanted_recall,
+        grouped=grouped_recall(predictions, confidence),
         not_assessed=_not_assessed(predictions, plain, positive, curved, targets),
     )
 

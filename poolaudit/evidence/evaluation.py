@@ -251,6 +251,21 @@ class MissedItems:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupedRecall:
+    """Recall of a class whose test items come in groups, such as several recordings of one patient.
+
+    Attributes:
+        items: Test items of the class.
+        recall: The same share as the class's recall; its interval lets the answers within a group be alike, and n
+            counts the groups.
+    """
+
+    class_name: str
+    items: int
+    recall: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationEvidence:
     """All that is measured on the predictions for the test split.
 
@@ -265,6 +280,8 @@ class EvaluationEvidence:
         loss: The compiled loss where the model carries one; otherwise not estimable, with the reason.
         looked_into_below: The recall that classes were not shown to reach whose other thresholds were looked into; None
             in results of earlier versions.
+        grouped: Of each class of which some group holds several test items; empty where there is none. None where the
+            test data name no groups.
     """
 
     n: int
@@ -291,3 +308,4 @@ class EvaluationEvidence:
     decides_where_known: bool = True
     missed: MissedItems | None = None
     looked_into_below: float | None = None
+    grouped: tuple[GroupedRecall, ...] | None = None

@@ -55,10 +55,11 @@ def positives_suffice_to_decide(evidence: Evidence, policy: Policy) -> Judgement
         fewest = min(classes, key=lambda c: c.support)
         return Judgement(
             Outcome.PASSED,
-            f"The {fewest.support:,} test items of {fewest.name!r} suffice to decide about its recall."
+            f"The {fewest.support:,} test items of {fewest.name!r} decide whether its recall reaches "
+            f"{percent(policy.good_recall)}."
             if len(classes) == 1
-            else f"Every judged class has enough test items to decide about its recall; the fewest are "
-            f"{fewest.support:,} of {fewest.name!r}.",
+            else f"Every judged class has enough test items to decide whether its recall reaches "
+            f"{percent(policy.good_recall)}; the fewest are {fewest.support:,} of {fewest.name!r}.",
             facts,
         )
     smallest = min(judged.open, key=lambda rate: rate.estimate.n)

@@ -45,7 +45,7 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         return Verdict.INCONCLUSIVE, Decision(
             (
                 "No prediction was evaluated, so nothing is known of accuracy, recall and precision.",
-                f"The {len(passed)} checks that could be made found nothing against the model.",
+                _of_the_rest(passed, [f for f in findings if f.is_open]),
             ),
             (),
             ("An audit with test data and the evaluation stage.",),
@@ -58,6 +58,13 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         tuple(f.code for f in major),
         ("Any failed check, and anything listed as not assessed.",),
     )
+
+
+def _of_the_rest(passed: Sequence[Finding], minor: Sequence[Finding]) -> str:
+    if not minor:
+        return f"The {len(passed)} checks that could be made found nothing against the model."
+    count = len(passed) + len(minor)
+    return f"Of the {count} checks that could be made {len(passed)} passed; {', '.join(f.code for f in minor)} did not."
 
 
 def _looked_at_predictions(stages: Sequence[StageResult]) -> bool:

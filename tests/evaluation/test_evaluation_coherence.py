@@ -56,3 +56,20 @@ def test_a_class_taken_out_is_named(part: str) -> None:
     kept = tuple(entry for entry in getattr(evidence, part) if entry.class_name != "class 1")
     (found,) = contradictions_in(replace(evidence, **{part: kept}), 0.95, 0.85)
     assert "is missing for 'class 1'" in found
+
+
+def test_groups_that_do_not_hold_the_items_are_named() -> None:
+    labels = np.repeat([0, 1], 60)
+    made = predictions(labels, labels, ["a", "b"])
+    evidence = evaluate(replace(made, groups=np.array([f"g{i // 10}" for i in range(120)], dtype=object)))
+    assert evidence.grouped is not None
+    assert [(g.class_name, g.items, g.recall.n) for g in evidence.grouped] == [("a", 60, 6), ("b", 60, 6)]
+    assert list(contradictions_in(evidence, 0.95, 0.85)) == []
+    first, second = evidence.grouped
+    for tampered in (
+        replace(first, items=59),
+        replace(first, recall=replace(first.recall, n=60)),
+        replace(first, recall=replace(first.recall, value=0.5, low=0.4)),
+        replace(first, class_name="c"),
+    ):
+        assert list(contradictions_in(replace(evidence, grouped=(tampered, second)), 0.95, 0.85)), tampered

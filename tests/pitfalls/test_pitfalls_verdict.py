@@ -191,6 +191,15 @@ def test_what_stays_open_when_the_failed_checks_are_cured_is_told() -> None:
     assert decision.would_change == ("undo PA204", "undo PA410")
 
 
+def test_a_minor_check_that_failed_is_not_passed_over_where_nothing_was_predicted() -> None:
+    fine = finding(Outcome.PASSED, Severity.MAJOR)
+    geometry = (StageResult("geometry", Outcome.PASSED, 0.1),)
+    verdict, decision = decide([fine, fine, finding(Outcome.FAILED, Severity.MINOR, "PA306")], geometry)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert decision.reasons[1] == "Of the 3 checks that could be made 2 passed; PA306 did not."
+    assert decide([fine, fine], geometry)[1].reasons[1].startswith("The 2 checks that could be made found nothing")
+
+
 def test_nothing_checked_is_never_ready() -> None:
     assert decide((), ())[0] is Verdict.INCONCLUSIVE
     assert concluded(Evidence())[0] is Verdict.INCONCLUSIVE
