@@ -16,10 +16,14 @@ def grouped_recall(predictions: Predictions, confidence: float) -> tuple[Grouped
     """
     if predictions.groups is None:
         return None
-    alone = np.array([name is None for name in predictions.groups], dtype=bool)
-    groups = np.empty(len(alone), np.int64)
-    groups[~alone] = np.unique([str(name) for name in predictions.groups if name is not None], return_inverse=True)[1]
-    groups[alone] = len(alone) + np.arange(np.count_nonzero(alone))
+    numbers: dict[object, int] = {}
+    groups = np.array(
+        [
+            numbers.setdefault(position if name is None else str(name), len(numbers))
+            for position, name in enumerate(predictions.groups)
+        ],
+        np.int64,
+    )
     right = predictions.predicted == predictions.labels
     found = []
     for index, name in enumerate(predictions.class_names):
