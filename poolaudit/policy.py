@@ -111,7 +111,7 @@ def load_policy(path: Path | None, *, folder: Path | None = None) -> Policy:
         if table is None:
             raise InvalidInputError("pyproject.toml holds no [tool.poolaudit]", "a table of that name with policy keys")
         return policy_from_mapping(table, "[tool.poolaudit] of pyproject.toml")
-    folder = folder or Path.cwd()
+    folder = folder or Path()
     if (folder / "poolaudit.toml").is_file():
         return policy_from_mapping(read_toml(folder / "poolaudit.toml"), "poolaudit.toml")
     if (folder / "pyproject.toml").is_file():
@@ -134,7 +134,7 @@ def read_toml(path: Path, what: str = "Policy file", limit_bytes: int = _FILE_LI
             raise InvalidInputError(
                 f"{what} {path.name!r} is larger than {limit_bytes // 1_000_000} MB", "a small TOML file"
             )
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if any(_QUOTED.sub("", line).count(".") > _MOST_DOTS for line in text.splitlines()):
             # A dotted key takes the parser time with the square of its parts: an hour for a file of 1 MB.
             raise InvalidInputError(f"{what} {path.name!r} has a line of over {_MOST_DOTS} dots", "a small TOML file")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poolaudit.baseline import apply_baseline, load_baseline
-from poolaudit.cli.printing import printable, say
+from poolaudit.cli.printing import printable, say, say_data
 from poolaudit.cli.quiet import import_tensorflow
 from poolaudit.errors import InvalidInputError, listed
 from poolaudit.events import Event, Listener, StageFinished, StageNews, StageProgress, StageStarted, silent
@@ -27,7 +27,18 @@ from poolaudit.results import AuditResult
 if TYPE_CHECKING:
     from poolaudit.audit import AuditPlan
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for the report and the files beside it.")]
+
+def _folder(text: str | Path) -> Path:
+    if not str(text).strip():
+        # pathlib reads it as the working folder; it is a variable that was not set.
+        raise typer.BadParameter("it is empty; name a folder, for example poolaudit-report")
+    return Path(text)
+
+
+Out = Annotated[
+    Path,
+    typer.Option("--out", parser=_folder, metavar="DIR", help="Folder for the report and the files beside it."),
+]
 PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", help="TOML file with thresholds. [default: poolaudit.toml or pyproject.toml here]"),
@@ -165,7 +176,7 @@ def print_json(result: AuditResult) -> None:
     """The result as it stands in result.json, on standard output."""
     from poolaudit.store.results import encode_result
 
-    sys.stdout.write(encode_result(result).decode())
+    say_data(encode_result(result).decode())
 
 
 def exit_code(result: AuditResult) -> int:
@@ -218,7 +229,8 @@ def progress_listener(*, quiet: bool) -> Listener:
     """Progress on standard error: a live bar on a terminal, a line a stage elsewhere, nothing when quiet."""
     if quiet:
         return silent
-    return _Bar() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines()
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None where it was closed
+    return _Bar() if terminal and os.environ.get("TERM") != "dumb" else _Lines()
 
 
 def close(listener: Listener) -> None:

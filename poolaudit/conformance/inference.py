@@ -49,11 +49,23 @@ def infer_dims(loaded: LoadedSubject, factory: Callable[..., Any]) -> int:
         known = _builtin(base.__name__) if base.__module__.startswith("keras.") else None
         if known is not None and known.dims:
             return known.dims
+    taken = {}
     for rank in (2, 1, 3):
         trial = replace_dims(loaded, rank)
-        if _value(trial, _plain(trial), _data((2, *(6,) * rank, 2))) is not None:
-            return rank
-    return 2
+        y = _value(trial, _plain(trial), _data((2, *(6,) * rank, 2)))
+        if y is not None:
+            taken[rank] = y.shape
+    # A mean over time takes pictures as well, and pools one of their axes.
+    pooled = [rank for rank, shape in taken.items() if _pools_all_axes(shape, rank)]
+    rank = next(iter((*pooled, *taken)), 2)
+    loaded.notes += (f"taken to have {rank} spatial {'axis' if rank == 1 else 'axes'} by what it takes; `dims` says "
+                     "otherwise if need be",)  # fmt: skip
+    return rank
+
+
+def _pools_all_axes(shape: tuple[int, ...], rank: int) -> bool:
+    """Of an input with as many cells along each axis: none of them is left, or as many along each."""
+    return len(shape) == 2 or (len(shape) == rank + 2 and len(set(shape[1:-1])) == 1)
 
 
 def infer_kind(loaded: LoadedSubject, factory: Callable[..., Any]) -> None:

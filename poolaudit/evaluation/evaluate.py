@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,8 @@ from poolaudit.subject.predictions import Predictions
 
 MOST_CURVES = 12
 _FEWEST_DISTINCT = 10
+# Scores that two items share for other reasons: near 1, or written with three decimals.
+_SATURATED, _ON_A_GRID, _FEWEST_ROWS = 0.999, 1e-6, 20
 WANTED_PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 NO_VALIDATION = (
     "no validation data were given; a threshold chosen on the test split would flatter itself on the same items"
@@ -77,6 +79,7 @@ def evaluate(
     input_scaling: InputScaling | None = None,
     head_problem: str | None = None,
     decides_where_known: bool = True,
+    contents: Sequence[Hashable] | None = None,
     on_progress: Progress | None = None,
 ) -> EvaluationEvidence:
     """Measures everything that predictions on the test split can tell; judges nothing.
@@ -94,6 +97,7 @@ def evaluate(
         input_scaling: Passed through to the evidence.
         head_problem: Likewise.
         decides_where_known: Likewise.
+        contents: What identifies the content of each item, so that repeats of one item do not pass for many.
         on_progress: Told (steps done, steps in all, what was done).
 
     Raises:
@@ -161,8 +165,11 @@ def evaluate(
         head_problem=head_problem,
         decides_where_known=decides_where_known,
         looked_into_below=wanted_recall,
-        grouped=grouped_recall(predictions, confidence),
-        not_assessed=_not_assessed(predictions, plain, positive, curved, targets),
+        grouped=grouped_recall(predictions, confidence, contents),
+        not_assessed=(
+            *_not_assessed(predictions, plain, positive, curved, targets),
+            *(_repeated_rows(predictions) if contents is None and predictions.groups is None else ()),
+        ),
     )
 
 
@@ -315,3 +322,22 @@ def _not_assessed(
             )
         )
     return tuple(missing)
+
+
+def _repeated_rows(predictions: Predictions) -> tuple[NotAssessed, ...]:
+    """Where rows recur whose scores are so fine that two items hardly share them."""
+    scores = predictions.probabilities
+    if scores is None:
+        return ()
+    fine = (scores.max(axis=1) < _SATURATED) & (
+        np.abs(scores * 1000 - np.round(scores * 1000)).max(axis=1) > _ON_A_GRID
+    )
+    rows = scores[fine]
+    different = len(np.unique(rows @ np.random.default_rng(0).random(rows.shape[1])))
+    if len(rows) < _FEWEST_ROWS or different > len(rows) / 2:
+        return ()
+    reason = (
+        f"only {different:,} of {len(rows):,} rows differ in their scores; if items were repeated, every interval is "
+        "too narrow (a column `group` tells which belong together)"
+    )
+    return (NotAssessed("whether the items are independent", reason),)

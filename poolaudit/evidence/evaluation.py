@@ -255,6 +255,7 @@ class GroupedRecall:
     """Recall of a class whose test items come in groups, such as several recordings of one patient.
 
     Attributes:
+        by: "group" where the test data name them; "content" where none are named and items of equal content are one.
         items: Test items of the class.
         recall: The same share as the class's recall; its interval lets the answers within a group be alike, and n
             counts the groups.
@@ -263,6 +264,7 @@ class GroupedRecall:
     class_name: str
     items: int
     recall: Estimate
+    by: str = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,7 @@ class EvaluationEvidence:
         looked_into_below: The recall that classes were not shown to reach whose other thresholds were looked into; None
             in results of earlier versions.
         grouped: Of each class of which some group holds several test items; empty where there is none. None where the
-            test data name no groups.
+            test data name no groups and no item occurs twice.
     """
 
     n: int

@@ -22,7 +22,8 @@ def recall_is_decided_by_groups_too(evidence: Evidence, policy: Policy) -> Judge
     How: Where the test data name groups (column `group`), the recall of each judged class gets a second interval, in
         which the answers within a group may be alike (beta-binomial, profile likelihood); how alike they are is learned
         from the groups. Where the interval by items lies on one side of `good_recall` and that by groups on both, the
-        check is undecided. Precision and the other metrics keep their intervals by items.
+        check is undecided. Where no groups are named, items of equal content are one. Precision and the other metrics
+        keep their intervals by items.
     Do: Test on further groups; further items of the same groups say little.
     False alarm: Groups that have nothing to do with the answers, such as batches of upload: leave out the column.
     """
@@ -31,7 +32,8 @@ def recall_is_decided_by_groups_too(evidence: Evidence, policy: Policy) -> Judge
         return not_evaluated()
     if evaluation.grouped is None:
         return Judgement(
-            Outcome.SKIPPED, "The test data name no groups (column `group`): every interval takes items as independent."
+            Outcome.SKIPPED,
+            "The test data name no groups (column `group`): every interval takes the items as independent.",
         )
     by_name = {grouped.class_name: grouped for grouped in evaluation.grouped}
     pairs = [(c, by_name[c.name]) for c in judged_classes(evaluation) if c.name in by_name]
@@ -44,22 +46,32 @@ def recall_is_decided_by_groups_too(evidence: Evidence, policy: Policy) -> Judge
     )
     if not lost:
         return Judgement(
-            Outcome.PASSED, "Counted by groups, the intervals decide about recall as they do by items.", facts
+            Outcome.PASSED,
+            "Counted by groups, the intervals decide about recall as they do by items."
+            if pairs[0][1].by == "group"
+            else "Some test items occur several times; counted once, they decide about recall as before.",
+            facts,
         )
     metrics, grouped = min(lost, key=lambda pair: (pair[1].recall.n, pair[0].name))
-    groups = f"{grouped.recall.n:,} group{'s' if grouped.recall.n != 1 else ''}"
+    number = f"{grouped.recall.n:,}"
+    if grouped.by == "group":
+        whole, one = f"come from {number} group{'s' if grouped.recall.n != 1 else ''}", "group"
+    else:
+        whole, one = f"are {number} different one{'s' if grouped.recall.n != 1 else ''}, repeated", "different item"
     low, high = grouped.recall.low, grouped.recall.high
     by_groups = (
-        "one group tells nothing of others"
+        f"one {one} tells nothing of others"
         if low is None or high is None
-        else f"by groups it may lie anywhere from {percent(low)} to {percent(high)}"
+        else f"by {one}s it may lie anywhere from {percent(low)} to {percent(high)}"
     )
     return Judgement(
         Outcome.UNDECIDED,
-        f"The {grouped.items:,} test items of {metrics.name!r} come from {groups}: its recall of "
+        f"The {grouped.items:,} test items of {metrics.name!r} {whole}: its recall of "
         f"{percent(metrics.recall.value)} seems decided by items, and {by_groups}.",
         facts,
-        f"Test items of {metrics.name!r} from further groups.",
+        f"Test items of {metrics.name!r} from further groups."
+        if grouped.by == "group"
+        else f"Further test items of {metrics.name!r}, each once.",
         subjects=tuple(Subject(c.name, False) for c, _ in lost),
     )
 

@@ -270,5 +270,13 @@ def text_column(column: Array | None) -> Array | None:
     if column.dtype.kind == "M":  # tolist() of nanoseconds gives bare integers
         column = column.astype(str)
     texts = np.empty(len(column), object)
-    texts[:] = [None if str(value) in {"", "nan", "NaT", "None"} else str(value) for value in column.tolist()]
+    texts[:] = [_text(value) for value in column.tolist()]
     return texts
+
+
+def _text(value: object) -> str | None:
+    """As it is written, without blanks around it; whole numbers without a point: a column with gaps holds floats."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    return None if text in {"", "nan", "NaT", "None"} else text

@@ -41,6 +41,43 @@ def test_a_size_by_another_name_is_told_by_what_it_does(layer: type, like: str, 
     assert loaded(layer, like, 1).taken.items() >= taken.items()
 
 
+class MeanOverTime(keras.layers.Layer):
+    """Of (batch, steps, channels); pictures it takes as well, and leaves their second axis."""
+
+    def call(self, inputs):
+        return keras.ops.mean(inputs, axis=1)
+
+
+class MeanOverAll(keras.layers.Layer):
+    def call(self, inputs):
+        return keras.ops.mean(inputs, axis=tuple(range(1, len(inputs.shape) - 1)))
+
+
+class HalfTheSteps(keras.layers.Layer):
+    def call(self, inputs):
+        return (inputs[:, ::2] + inputs[:, 1::2]) / 2
+
+
+class HalfThePicture(keras.layers.Layer):
+    def call(self, inputs):
+        return keras.layers.MaxPooling2D(2)(inputs)
+
+
+@pytest.mark.parametrize(
+    ("layer", "like", "dims"),
+    [
+        (MeanOverTime, "global_average", 1),
+        (MeanOverAll, "global_average", 2),
+        (HalfTheSteps, "average", 1),
+        (HalfThePicture, "max", 2),
+    ],
+)
+def test_the_axes_are_those_that_are_pooled(layer: type, like: str, dims: int) -> None:
+    found = load(Subject(layer.__name__, None, like, None), layer)
+    assert found.dims == dims
+    assert any("`dims` says otherwise" in note for note in found.notes)
+
+
 def test_a_number_of_padded_cells_is_not_the_fields_padding() -> None:
     subject = loaded(CellsOfPadding2D, "max", 2)
     assert "padding" not in subject.taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from poolaudit.outcomes import Outcome, Verdict
 from poolaudit.pitfalls.detector import detect
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
-from specimens.outcomes import predictions
+from specimens.outcomes import from_scores, predictions
 
 
 def judged(right_by_group: list[list[int]], positive: str | None = "fraud") -> Finding:
@@ -66,6 +67,33 @@ def test_groups_that_decide_as_their_items_do_pass(groups: list[list[int]]) -> N
 
 def test_what_items_leave_open_is_not_asked_again() -> None:
     assert judged([[1] * 8 + [0] * 2] * 4).outcome is Outcome.PASSED
+
+
+def test_items_that_occur_twice_count_once(trained_digits: Any, tmp_path: Path) -> None:
+    """Thirty pictures, each twenty-five times, are thirty pictures."""
+    x, y = trained_digits.x, trained_digits.y
+    right = np.flatnonzero(trained_digits.model.predict(x, verbose=0).argmax(axis=1) == y)
+    few = np.concatenate([right[y[right] == digit][:3] for digit in range(10)])
+    for name, chosen in (("repeated", np.repeat(few, 25)), ("different", right)):
+        np.savez(tmp_path / f"{name}.npz", x=x[chosen], y=y[chosen])
+    findings = {}
+    for name in ("repeated", "different"):
+        plan = AuditPlan(trained_digits.model_file, test=tmp_path / f"{name}.npz", stages=("evaluation",))
+        result = run_audit(plan)
+        findings[name] = next(f for f in result.findings if f.code == "PA213")
+        assert (result.verdict is Verdict.READY) == (name == "different"), result.decision
+    assert findings["repeated"].outcome is Outcome.UNDECIDED
+    assert "are 3 different ones, repeated" in findings["repeated"].summary
+    assert findings["different"].outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize(("times", "decimals", "told"), [(50, 12, True), (1, 12, False), (50, 2, False)])
+def test_rows_of_predictions_that_recur_are_told(times: int, decimals: int, told: bool) -> None:
+    scores = np.repeat(np.random.default_rng(0).uniform(0.05, 0.95, 40), times).round(decimals)
+    made = from_scores(scores, scores > 0.5)
+    found = [entry for entry in evaluate(made).not_assessed if entry.what == "whether the items are independent"]
+    assert bool(found) == told
+    assert not told or "only 40 of 2,000 rows differ" in found[0].reason
 
 
 def test_without_groups_it_is_said_that_items_count_as_independent() -> None:

@@ -18,6 +18,7 @@ from poolaudit.subject.data import (
     require_two_classes,
     resolve_class,
 )
+from poolaudit.subject.splits import text_column
 
 X = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3, 1)
 
@@ -214,6 +215,7 @@ def test_npz_round_trip_with_all_columns(tmp_path: Path) -> None:
     assert split.source == "data.npz"
     assert split.groups is not None
     assert split.groups.tolist() == ["1", "1", "2", "2"]
+
     assert split.times is not None
     assert split.times.tolist()[2] is None
     assert split.times.tolist()[0].startswith("2024-01-01")
@@ -221,6 +223,16 @@ def test_npz_round_trip_with_all_columns(tmp_path: Path) -> None:
     assert split.paths.tolist() == ["a.png", "b.png", None, "d.png"]
     again = load_splits({"test": split})["test"]
     assert again.sha256 == split.sha256 == load(X, [0, 1, 1, 0]).sha256
+
+
+def test_a_group_is_the_same_whatever_column_it_stands_in() -> None:
+    """A column of whole numbers with a gap is read as floats; blanks around a name are no part of it."""
+    with_gap = text_column(np.array([3.0, np.nan, 12.0, 2.5]))
+    assert with_gap is not None
+    assert with_gap.tolist() == ["3", None, "12", "2.5"]
+    plain = text_column(np.array([" 3", "", "12 ", "2.5"]))
+    assert plain is not None
+    assert plain.tolist() == with_gap.tolist()
 
 
 def test_the_hash_tells_content_apart() -> None:
