@@ -49,7 +49,7 @@ def test_the_new_division_keeps_every_burst_together() -> None:
     """Of each burst one item is clean; all of it is one unit and nothing is left out."""
     rng = np.random.default_rng(SEED)
     items = waves(300, rng)
-    train = np.concatenate([items[:150], burst(items[149:150], 2, 0.005, rng)])
+    train = np.concatenate([items[:150], burst(items[140:144], 9, 0.005, rng)])
     test = np.concatenate([burst(items[150:158], 15, 0.005, rng), items[158:]])
     found = find_in_splits(splits_of(train, test), new_split=True)
     units = np.array(found.division.units["test"])[:120].reshape(8, 15)
@@ -59,7 +59,7 @@ def test_the_new_division_keeps_every_burst_together() -> None:
     assert summary is not None
     assert summary.left_out == 0
     assert np.bincount(found.division.clean[found.division.clean < 120] // 15).tolist() == [1] * 8
-    assert own(found, "train").near == 2
+    assert own(found, "train").near == 36
 
 
 def test_a_drift_does_not_become_one_item() -> None:
@@ -86,3 +86,17 @@ def test_distinct_items_repeat_nothing(kind: str) -> None:
     items = (waves if kind == "signals" else textures)(500, rng)
     found = found_in(items[:250], items[250:])
     assert found.evidence.effective_test_items == 250
+
+
+@pytest.mark.parametrize(("kind", "noise"), [("signals", 0.005), ("images", 1.0)])
+def test_a_burst_across_the_splits_is_leaked_whole(kind: str, noise: float) -> None:
+    """Twelve copies of an item in the training split do not hide the three in the test split."""
+    rng = np.random.default_rng(SEED)
+    items = (waves if kind == "signals" else textures)(500, rng)
+    many = burst(items[300:308], 15, noise, rng).reshape(8, 15, *items.shape[1:])
+    train = np.concatenate([items[:300], many[:, :12].reshape(-1, *items.shape[1:])])
+    test = np.concatenate([many[:, 12:].reshape(-1, *items.shape[1:]), items[308:]])
+    found = found_in(train, test)
+    assert found.leaked[:24].all()
+    assert not found.leaked[24:].any()
+    assert found.evidence.effective_test_items == len(test) - 16
