@@ -13,12 +13,15 @@ from poolaudit.leakage.clusters import Links
 from poolaudit.leakage.items import Items
 from poolaudit.leakage.nearby import Matches, Searched
 from poolaudit.leakage.pairs import pair, pairs_of
+from poolaudit.leakage.repeats import find_repeats
 from poolaudit.subject.splits import DataSplit
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int, str], None]
 
 _PLAIN_LEVELS = 1e-6
+# More than any score: what a repeat was settled on comes before other pairs where items are gathered into units.
+_SETTLED = 1e3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,20 +100,21 @@ def within(
     for at, key in enumerate(keys):
         if first_of.setdefault(key, at) != at:
             exact.append((at, first_of[key]))
-    found, method = Matches.none(), "same content only"
+    found, shown, method = Matches.none(), Matches.none(), "same content only"
     if searched is not None:
-        kept = np.array(sorted(first_of.values()), np.int64)
+        distinct = kept = np.array(sorted(first_of.values()), np.int64)
         if len(kept) > effort.items:
             kept = np.sort(np.random.default_rng(seed + 4).permutation(kept)[: effort.items])
         moves = searched.moves if len(kept) <= effort.moved_items else searched.still_moves
-        found = searched.matches(items, kept, kept, moves, tell)
+        repeats = find_repeats(searched, items, kept, distinct, moves, tell)
+        found, shown = repeats.found, repeats.settled
         method = searched.index.words
         if len(kept) < len(first_of):
             method += f"; changed copies of {len(kept):,} items drawn at random"
         if moves is not searched.moves:
             method += "; flips and turns, but no shifts, crops or small rotations"
     return _compared(
-        splits, items, items, np.array(exact, np.int64).reshape(-1, 2), found, searched is not None, method
+        splits, items, items, np.array(exact, np.int64).reshape(-1, 2), found, searched is not None, method, shown
     )
 
 
@@ -122,20 +126,26 @@ def _compared(
     found: Matches,
     near_assessed: bool,
     method: str,
+    settled: Matches | None = None,
 ) -> Compared:
+    """What was found, as evidence.
+
+    Args:
+        settled: Within one split each repeat with the item that is kept for it; those pairs come first in units.
+    """
     pairs = [
         pair(splits, "exact", "same content", 0.0, None, mine.name, mine.rows[a], theirs.name, theirs.rows[b])
         for a, b in exact.tolist()
     ]
-    shown = found.once() if mine is theirs else found
+    shown, first = (found, Matches.none()) if settled is None else (settled, settled)
     pairs += pairs_of(splits, shown, mine, theirs)
     copies = np.zeros(len(splits[mine.name]), np.bool_)
     copies[mine.rows[exact[:, 0]]] = True
     copies[mine.rows[shown.queries]] = True
     links = Links(
-        mine.rows[np.concatenate([exact[:, 0], found.queries, found.twin_queries])],
-        theirs.rows[np.concatenate([exact[:, 1], found.originals, found.twins])],
-        np.concatenate([np.full(len(exact), np.inf), found.scores, found.twin_scores]),
+        mine.rows[np.concatenate([exact[:, 0], first.queries, found.queries, found.twin_queries])],
+        theirs.rows[np.concatenate([exact[:, 1], first.originals, found.originals, found.twins])],
+        np.concatenate([np.full(len(exact), np.inf), first.scores + _SETTLED, found.scores, found.twin_scores]),
     )
     comparison = SplitComparison(
         mine.name,

@@ -87,8 +87,10 @@ def calibrate(distinct: Sequence[Comparison]) -> Threshold:
     """The threshold above which distinct items hardly ever score.
 
     The upper tail of the scores between distinct training items is extended by an exponential through two of its
-    quantiles, so that a few per cent of copies among the training items do not count. Copies are nearly the same or
-    far apart, with little between; items of a few parameters, such as discs, come arbitrarily close to each other.
+    quantiles, so that a few per cent of copies among the training items do not count. Nor do pairs that agree closely
+    as they lie, however many: a training split with bursts of copies must not hide the copies in the test. Copies are
+    nearly the same or far apart, with little between; items of a few parameters, such as discs, come arbitrarily close
+    to each other.
 
     Args:
         distinct: Training items against their nearest other training items.
@@ -98,14 +100,16 @@ def calibrate(distinct: Sequence[Comparison]) -> Threshold:
     if len(values) < 50:
         return Threshold(0.0, f"{len(values)} training items are too few to calibrate on; the default was kept")
     left = np.concatenate([part.residuals[rows, 0, 1] for part, rows in zip(distinct, told, strict=True)])
-    low, high = np.quantile(values, _TAIL)
-    slope = (high - low) / np.log((1 - _TAIL[0]) / (1 - _TAIL[1]))
-    reached = high + slope * np.log((1 - _TAIL[1]) / FALSE_MATCHES_A_QUERY)
     same = float((left < _SAME).mean())
     between = float((left < _NEAR).mean()) - same
     # A few pairs are no habit.
     often = max(_OFTEN, _LEAST_PAIRS / len(left))
     is_strict = same > often and between > max(0.5 * same, _NEAR_OFTEN)
+    apart = ~np.concatenate([agree_as_they_lie(part)[rows] for part, rows in zip(distinct, told, strict=True)])
+    judged = values[apart] if not is_strict and apart.sum() >= 50 else values
+    low, high = np.quantile(judged, _TAIL)
+    slope = (high - low) / np.log((1 - _TAIL[0]) / (1 - _TAIL[1]))
+    reached = high + slope * np.log((1 - _TAIL[1]) / FALSE_MATCHES_A_QUERY)
     words = (
         f"{len(values):,} training items against their nearest other training items: a score of {reached:.1f} is "
         f"expected once in {1 / FALSE_MATCHES_A_QUERY:,.0f}"
@@ -122,9 +126,14 @@ def matched(found: Comparison, threshold: Threshold) -> Array:
     """(queries,) bool: the best candidate of the query is its original."""
     sure = (scores(found) > threshold.value) & ~is_plain(found) & (found.items[:, 0] >= 0)
     if threshold.is_strict:
-        sure &= (found.shifts[:, 0] < _UNMOVED_CELLS) & ~found.turned[:, 0]
-        sure &= (found.residuals[:, 0, 2] < _CLOSE) & (_contrast(found) < _SIMILAR_GAIN)
+        sure &= agree_as_they_lie(found)
     return np.asarray(sure)
+
+
+def agree_as_they_lie(found: Comparison) -> Array:
+    """(queries,) bool: the query agrees closely with its best candidate, and neither was moved."""
+    unmoved = (found.shifts[:, 0] < _UNMOVED_CELLS) & ~found.turned[:, 0]
+    return np.asarray(unmoved & (found.residuals[:, 0, 2] < _CLOSE) & (_contrast(found) < _SIMILAR_GAIN))
 
 
 def is_plain(found: Comparison) -> Array:

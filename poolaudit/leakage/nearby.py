@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +32,8 @@ _CALIBRATED_ON = 1_000
 _PLANTED_EACH = 30
 _AT_ONCE = 1024
 _MOST_THREADS = 4
+# Residual at a middle resolution up to which a pair may be one of copies.
+_NEARLY = 0.15
 _LINKS = {1: "resized", 2: "compressed"}
 
 
@@ -46,6 +49,7 @@ class Matches:
         links: What turns one into the other.
         plain: How many queries were too plain to be matched.
         twin_queries, twins, twin_scores: Queries again, with further items that are the same as their originals.
+        nearly_queries, nearly_originals: Pairs that are as close as copies may be and yet no match.
     """
 
     queries: Array
@@ -57,11 +61,13 @@ class Matches:
     twin_queries: Array
     twins: Array
     twin_scores: Floats
+    nearly_queries: Array
+    nearly_originals: Array
 
     @classmethod
     def none(cls, plain: int = 0) -> Matches:
         at, values = np.zeros(0, np.int64), np.zeros(0, np.float32)
-        return cls(at, at, values, values, (), plain, at, at, values)
+        return cls(at, at, values, values, (), plain, at, at, values, at, at)
 
     def once(self) -> Matches:
         """Of a split searched in itself: each pair once, the later item as the query, unless either is a repeat."""
@@ -73,13 +79,17 @@ class Matches:
                 repeats.add(int(later[row]))
                 kept.append(row)
         at = np.array(kept, np.int64)
+        return replace(self.take(at), queries=later[at], originals=earlier[at])
+
+    def take(self, rows: Array) -> Matches:
+        """Some of the matches."""
         return replace(
             self,
-            queries=later[at],
-            originals=earlier[at],
-            scores=self.scores[at],
-            distances=self.distances[at],
-            links=tuple(self.links[row] for row in kept),
+            queries=self.queries[rows],
+            originals=self.originals[rows],
+            scores=self.scores[rows],
+            distances=self.distances[rows],
+            links=tuple(self.links[row] for row in rows.tolist()),
         )
 
 
@@ -102,6 +112,12 @@ class Searched:
     def still_moves(self) -> tuple[Move, ...]:
         """Flips and turns only, for a search that is not worth the time of all moves."""
         return tuple(move for move in self.moves if not move.moves)
+
+    def among(self, kept: Array) -> Searched:
+        """The same split where only these items, (items,) bool, are found."""
+        part = copy(self)
+        part.index = self.index.among(kept)
+        return part
 
     def compare(
         self, queries: Items, at: Array, itself: Array | None, moves: Sequence[Move] | None, tell: Progress, what: str
@@ -148,7 +164,9 @@ class Searched:
         parts = self.compare(queries, at, itself, moves, tell, f"{queries.name} against {self.items.name}")
         kept = []
         for number, part in enumerate(parts):
-            rows = np.flatnonzero(matched(part, self.threshold))
+            is_match = matched(part, self.threshold)
+            rows = np.flatnonzero(is_match)
+            nearly = np.flatnonzero(~is_match & ~is_plain(part) & (part.residuals[:, 0, 1] < _NEARLY))
             sure = scores(part)
             of, twin = np.nonzero(part.twins[rows])
             kept.append(
@@ -162,9 +180,11 @@ class Searched:
                     at[number * _AT_ONCE + rows[of]],
                     part.items[rows[of], twin],
                     sure[rows[of]],
+                    at[number * _AT_ONCE + nearly],
+                    part.items[nearly, 0],
                 )
             )
-        return _together(kept) if kept else Matches.none()
+        return together(kept) if kept else Matches.none()
 
     def sensitivity(self, confidence: float, tell: Progress) -> tuple[Sensitivity, ...]:
         """Copies of the searched items planted and looked for, by change."""
@@ -211,7 +231,9 @@ class Searched:
         return ", ".join(words)
 
 
-def _together(parts: Sequence[Matches]) -> Matches:
+def together(parts: Sequence[Matches]) -> Matches:
+    """The matches of all parts, of which there is at least one."""
+
     def all_of(name: str) -> Array:
         return np.concatenate([getattr(part, name) for part in parts])
 
@@ -225,4 +247,6 @@ def _together(parts: Sequence[Matches]) -> Matches:
         all_of("twin_queries"),
         all_of("twins"),
         all_of("twin_scores"),
+        all_of("nearly_queries"),
+        all_of("nearly_originals"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,7 @@ class Index:
             self._index.train(descriptors[np.sort(sample)])
             self._index.nprobe = _LISTS_VISITED
         self._index.add(descriptors)
+        self._bits: Array | None = None
         self.recall = 1.0 if self.is_exact else self._measured_recall(descriptors, seed)
 
     @property
@@ -86,8 +88,23 @@ class Index:
         return float((items == nearest[:, None]).any(axis=1).mean())
 
     def nearest(self, queries: Floats, k: int) -> tuple[Floats, Indices]:
-        scores, items = self._index.search(queries, k)
+        if self._bits is None:
+            scores, items = self._index.search(queries, k)
+            return scores, items
+        import faiss
+
+        # FAISS's type stubs describe the C++ side of these.
+        selector: Any = faiss.IDSelectorBitmap
+        parameters: Any = faiss.SearchParameters if self.is_exact else faiss.SearchParametersIVF
+        visited = {} if self.is_exact else {"nprobe": self._index.nprobe}
+        scores, items = self._index.search(queries, k, params=parameters(sel=selector(self._bits), **visited))
         return scores, items
+
+    def among(self, kept: Array) -> Index:
+        """The same index that finds only these items, (items,) bool; nothing is built anew."""
+        part = copy(self)
+        part._bits = np.packbits(kept, bitorder="little")
+        return part
 
 
 def find_candidates(
