@@ -195,7 +195,7 @@ def test_an_audit_trains_as_many_seeds_and_epochs_as_it_is_told(tmp_path: Path) 
     )
     ablation = result.evidence.ablation
     assert ablation is not None
-    assert (ablation.depth, ablation.planned_seeds, ablation.stopped) == ("retrained", 3, "decided")
+    assert (ablation.depth, ablation.planned_seeds, ablation.stopped) == ("retrained", 3, "planned")
     assert ablation.training is not None
     assert "1 epochs" in ablation.training.statement
     assert {trial.seed for trial in ablation.trials} == {0, 1, 2}
