@@ -51,6 +51,7 @@ def test_over_pooling_is_found(over_pooled: tuple[AuditResult, Path, list[str]])
     (arm,) = ablation.arms
     assert arm.comparison is not None
     assert arm.comparison.decision == "better"
+    assert ablation.stopped == "decided"
     assert outcome(result, "PA350") is Outcome.FAILED
     assert ablation.trainings == len(ablation.trials) == 8
     assert {trial.state for trial in ablation.trials if trial.arm == "removed@stem"} == {"learned"}
