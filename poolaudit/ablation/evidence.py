@@ -23,6 +23,7 @@ from poolaudit.ablation.measures import (
     Question,
     TrialMeasures,
 )
+from poolaudit.ablation.race import UNDECIDED, Standing
 from poolaudit.ablation.settings import RETRAINED, AblationSettings
 from poolaudit.ablation.trial import BASELINE
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, Effect, TrainingFacts, TrialRow
@@ -100,7 +101,7 @@ def assemble(
         hypotheses=count,
         trainings=len(found.rows),
         full_grid=(count + 1) * settings.seeds if ledger is not None else 0,
-        stopped="" if ledger is None else "budget" if found.out_of_time else "decided",
+        stopped="" if ledger is None else "budget" if found.out_of_time else _stopped(standings),
         detectable_before=_detectable_before(count, support, settings, policy) if count else None,
         shipped=_values(found.shipped) if found.shipped is not None else (),
         baseline=_with_states(found.arms.baseline, ledger),
@@ -112,7 +113,13 @@ def assemble(
     )
 
 
-def _arm(arm: ArmEvidence, found: Findings, standings: Mapping[str, Any], policy: Policy) -> ArmEvidence:
+def _stopped(standings: Mapping[str, Standing]) -> str:
+    """Why the race ended that was not cut short: each question has its answer, or the plan has no more to give."""
+    still_open = any(s.decision == UNDECIDED and s.stopped != "moot" for s in standings.values())
+    return "planned" if still_open else "decided"
+
+
+def _arm(arm: ArmEvidence, found: Findings, standings: Mapping[str, Standing], policy: Policy) -> ArmEvidence:
     ledger = found.ledger
     arm = _with_states(arm, ledger)
     if arm.name in found.unchanged:

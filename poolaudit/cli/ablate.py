@@ -10,6 +10,7 @@ import typer
 from poolaudit.cli import running
 from poolaudit.cli.printing import say
 from poolaudit.cli.quiet import import_tensorflow
+from poolaudit.evidence.wording import more_seeds
 
 if TYPE_CHECKING:
     from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
@@ -164,6 +165,6 @@ def _cells(ablation: AblationEvidence, arm: ArmEvidence) -> tuple[str, str, str]
     elif effect.estimate.low is not None and effect.estimate.high is not None:
         text += f" ({effect.estimate.low:+.3f} to {effect.estimate.high:+.3f})"
     if comparison is not None and comparison.seeds_to_decide is not None:
-        text += f", {comparison.seeds_to_decide - comparison.seeds} more seeds"
+        text += f", {more_seeds(comparison.seeds_to_decide - comparison.seeds)}"
     symbol = _SYMBOLS[comparison.decision] if comparison is not None else " "
     return symbol, text, "" if comparison is None else f"{comparison.pairs}/{comparison.seeds}"

@@ -183,7 +183,8 @@ class AblationEvidence:
         hypotheses: Comparisons that share the error.
         trainings: Trials that were trained for it or found in the store.
         full_grid: Trials that a full grid would have trained.
-        stopped: "decided" (nothing further to learn within the plan) or "budget"; "" without training.
+        stopped: "decided" (every comparison is), "planned" (some are not, and the seeds of the plan are trained or
+            would hardly decide them) or "budget" (time ran out); "" without training.
         detectable_before: Smallest difference that the plan was expected to show with 80 % power.
         shipped: Metrics of the model as shipped, pairs of metric and value; empty where it brings no weights.
         baseline: The baseline arm.

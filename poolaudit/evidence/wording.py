@@ -35,6 +35,15 @@ def with_interval(estimate: Estimate) -> str:
     )
 
 
+def percentage_points(value: float | None) -> str:
+    """A difference of two rates for a reader: a loss of 0.048 is no share of anything."""
+    return "not known" if value is None else f"{100 * value:.1f} percentage points"
+
+
+def more_seeds(count: int) -> str:
+    return f"{count:,} more seed{'' if count == 1 else 's'}"
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A plain number with `digits` decimals, for scores that are no shares."""
     return "not known" if value is None else f"{value:.{digits}f}"

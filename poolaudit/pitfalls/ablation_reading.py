@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, Effect
+from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence, Effect, TrialRow
 from poolaudit.evidence.estimates import Estimate
+from poolaudit.evidence.wording import more_seeds
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome
 from poolaudit.pitfalls.detector import Judgement
@@ -11,6 +12,7 @@ from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
 RETRAINED = "retrained"
+LEARNED = "learned"
 PROVEN, OPEN, REFUTED = "proven", "open", "refuted"
 METRIC_NAMES = {
     "recall_at_matched_precision": "recall at matched precision",
@@ -112,6 +114,10 @@ def gain_shown(arm: ArmEvidence, policy: Policy) -> tuple[str, str]:
     return (OPEN, words) if high > policy.smallest_effect else (REFUTED, words)
 
 
+def metric_of(row: TrialRow, metric: str) -> float | None:
+    return dict(row.metrics).get(metric)
+
+
 def class_words(ablation: AblationEvidence) -> str:
     return repr(ablation.positive) if ablation.positive is not None else "the classes, on average"
 
@@ -122,15 +128,16 @@ def open_question(ablation: AblationEvidence, arm: ArmEvidence) -> str:
     if comparison is None:
         return "Trained trials of this variant."
     if comparison.seeds_to_decide is not None:
-        more = comparison.seeds_to_decide - comparison.seeds
-        return f"About {more} more seeds of {arm.name!r}, if the difference stays as it is (`--seeds`)."
+        more = more_seeds(comparison.seeds_to_decide - comparison.seeds)
+        return f"About {more} of {arm.name!r}, if the difference stays as it is (`--seeds`)."
     if comparison.items_to_decide is not None:
         return (
             f"About {comparison.items_to_decide - ablation.support:,} further test items of "
             f"{class_words(ablation)}; more seeds would not decide it."
         )
-    if comparison.stopped == "budget":
+    if comparison.stopped == "budget" or (ablation.stopped == "budget" and not comparison.stopped):
+        # Also of a comparison that never began, because the time did not do for the seeds of its first look.
         return "More time for the trainings (`--minutes`): it was spent before enough of them had been done."
-    if comparison.pairs < ablation.planned_seeds and comparison.low is None:
+    if comparison.low is None and any(a.learned < a.trained for a in (arm, ablation.baseline)):
         return "Training in which more seeds learn: a lower learning rate, other start weights, or more epochs."
     return "More seeds and more test items."

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 
 from scipy import special
 
-from poolaudit.evidence.ablation import BACKWARDS, AblationEvidence, ArmEvidence, TrialRow
-from poolaudit.evidence.wording import percent
+from poolaudit.evidence.ablation import BACKWARDS, AblationEvidence, ArmEvidence
+from poolaudit.evidence.wording import more_seeds, percent
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.ablation_reading import (
+    LEARNED,
     METRIC_NAMES,
     OPEN,
     PROVEN,
     class_words,
     gain_shown,
+    metric_of,
     not_retrained,
 )
 from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.pitfalls.trained_as_shipped import TRAINED_AS_SHIPPED, retraining
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
-LEARNED = "learned"
 _UNSTABLE_SHARE = 0.2
-_WIDE = 0.15
 
 
 @detector("PA501", Severity.MAJOR)
@@ -181,7 +181,7 @@ def one_seed_would_have_told_the_same(evidence: Evidence, policy: Policy) -> Jud
     assert ablation is not None
     winners, matters = _winners(ablation, policy.smallest_effect)
     if len(winners) < 3:
-        return Judgement(Outcome.SKIPPED, "Fewer than three seeds were learned with by every arm that was trained.")
+        return Judgement(Outcome.SKIPPED, "With fewer than three seeds did every arm that was trained learn.")
     name, wins = Counter(winners).most_common(1)[0]
     facts = tuple(Fact(f"{arm} is best", f"{n} of {len(winners)} seeds") for arm, n in Counter(winners).most_common())
     if not matters:
@@ -218,44 +218,35 @@ def the_trials_reach_the_shipped_model(evidence: Evidence, policy: Policy) -> Ju
         return skipped
     ablation = evidence.ablation
     assert ablation is not None
-    shipped = dict(ablation.shipped).get("average_precision")
-    if shipped is None:
+    if dict(ablation.shipped).get("average_precision") is None:
         return Judgement(Outcome.SKIPPED, "The baseline comes from code and brings no trained weights to compare with.")
-    learned = [row for row in ablation.trials if row.arm == "baseline" and row.state == LEARNED]
-    values = [value for row in learned if (value := _value(row, "average_precision")) is not None]
-    if len(values) < 3:
+    found = retraining(ablation, policy)
+    if found is None:
         return Judgement(Outcome.SKIPPED, "Fewer than three trainings of the baseline learned.")
-    mean, spread = statistics.fmean(values), statistics.stdev(values)
-    reach = float(special.stdtrit(len(values) - 1, 0.5 + policy.confidence / 2)) * spread * (1 + 1 / len(values)) ** 0.5
-    facts = (
-        Fact("Average precision as shipped", percent(shipped)),
-        Fact(
-            f"Average precision of the retrained baseline, {len(values)} seeds", f"{percent(mean)} ± {percent(reach)}"
-        ),
-    )
-    if shipped > mean + reach + policy.smallest_effect:
+    shipped, mean, facts = percent(found.shipped), percent(found.mean), found.facts
+    if found.falls_short:
         return Judgement(
             Outcome.FAILED,
-            f"The retrained baseline (average precision {percent(mean)}) does not reach the shipped model "
-            f"({percent(shipped)}): the trials were trained otherwise, and what they show may not hold for it.",
+            f"The retrained baseline (average precision {mean}) does not reach the shipped model ({shipped}): the "
+            "trials were trained otherwise, and what they show may not hold for it.",
             facts,
-            "Trials trained as the shipped model was.",
+            TRAINED_AS_SHIPPED,
             subjects=(Subject("trials below the shipped model"),),
         )
-    if shipped < mean - reach - policy.smallest_effect:
+    if found.surpasses:
         return Judgement(
             Outcome.FAILED,
-            f"The shipped model (average precision {percent(shipped)}) ranks worse than its own architecture, trained "
-            f"anew on these data ({percent(mean)}): it was trained otherwise, or is fed otherwise.",
+            f"The shipped model (average precision {shipped}) ranks worse than its own architecture, trained anew on "
+            f"these data ({mean}): it was trained otherwise, or is fed otherwise.",
             facts,
             "A shipped model that ranks as its retrained baseline does.",
             subjects=(Subject("shipped model below its trials"),),
         )
-    if abs(shipped - mean) > policy.smallest_effect and reach > _WIDE:
+    if found.vouches_for_nothing:
         return Judgement(
             Outcome.UNDECIDED,
-            f"{len(values)} trainings of the baseline spread so widely (average precision {percent(mean)} ± "
-            f"{percent(reach)}) that they do not tell whether the shipped model ({percent(shipped)}) is one of them.",
+            f"{found.trainings} trainings of the baseline spread so widely (average precision {found.spread}) that "
+            f"they do not tell whether the shipped model ({found.shipped:.3f}) is one of them.",
             facts,
             "More seeds of the baseline, or a training that is more stable.",
         )
@@ -300,7 +291,7 @@ def _undecided(arm: ArmEvidence) -> str:
     assert comparison is not None
     parts = [comparison.reason]
     if comparison.seeds_to_decide is not None:
-        parts.append(f"{comparison.seeds_to_decide - comparison.seeds} more seeds would decide")
+        parts.append(f"{more_seeds(comparison.seeds_to_decide - comparison.seeds)} would decide")
     if comparison.items_to_decide is not None:
         parts.append(f"{comparison.items_to_decide:,} items of the class would decide, more seeds would not")
     return "; ".join(part for part in parts if part)
@@ -312,13 +303,9 @@ def _winners(ablation: AblationEvidence, margin: float) -> tuple[list[str], bool
     by_seed: dict[int, dict[str, float]] = {}
     arms = {row.arm for row in ablation.trials if not row.arm.endswith(" (control)")}
     for row in ablation.trials:
-        value = _value(row, metric)
+        value = metric_of(row, metric)
         if row.arm in arms and row.state == LEARNED and value is not None:
             by_seed.setdefault(row.seed, {})[row.arm] = value
     whole = [values for values in by_seed.values() if len(values) == len(arms)]
     matters = any(max(values.values()) - min(values.values()) > margin for values in whole)
     return [max(values, key=lambda arm: values[arm]) for values in whole], matters
-
-
-def _value(row: TrialRow, metric: str) -> float | None:
-    return dict(row.metrics).get(metric)

@@ -22,6 +22,7 @@ from poolaudit.pitfalls.ablation_reading import (
     trained_variants,
 )
 from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.pitfalls.trained_as_shipped import untold_by_the_trials
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 
@@ -47,11 +48,12 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
         `smallest_effect` with the whole interval, corrected for the number of variants and for looking after every
         seed. Other causes are ruled out first: a mere threshold (average precision must rise as well), capacity (where
         the head grew, the parameter-matched control must show the gain), collapsed seeds (left out and counted). A
-        gain that stays below `smallest_effect` passes; what is open is undecided.
+        gain that stays below `smallest_effect` passes; what is open is undecided. So is all of it where the retrained
+        baseline does not reach the shipped model (PA505): such trials show neither a gain nor that there is none.
     Do: Take the weaker variant named here, or the one with the better trade of recall against latency in the table of
         variants; retrain and audit it again.
-    False alarm: The trials were trained too briefly or otherwise than the model that ships (PA505 compares them), so
-        the strongly pooled baseline alone lags behind.
+    False alarm: The trials were trained otherwise than the model that ships, and PA505, which compares them by average
+        precision, does not see it.
     """
     skipped = not_retrained(evidence)
     if skipped is not None:
@@ -65,6 +67,9 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
         return Judgement(Outcome.SKIPPED, f"No variant with weaker pooling was trained. {reasons}".strip())
     cases = [_case(ablation, arm, policy) for arm in arms]
     dose = _dose_response(ablation)
+    untold = _untold(ablation, policy, cases, dose)
+    if untold is not None:
+        return untold
     proven = [case for case in cases if case.state == PROVEN]
     if proven:
         best = max(proven, key=lambda case: _gain(ablation, case.arm))
@@ -107,9 +112,10 @@ def stronger_pooling_gains_no_recall(evidence: Evidence, policy: Policy) -> Judg
     """Stronger pooling gains no recall.
 
     Why: Pooling that is too weak leaves the model with noise, needless parameters and needless computation.
-    How: As PA350, for variants with stronger pooling.
+    How: As PA350, for variants with stronger pooling; undecided, too, where the trials were trained so briefly that the
+        weakly pooled baseline, which learns more slowly, does not reach the shipped model (PA505).
     Do: Take the stronger variant named here: it finds more and costs less.
-    False alarm: The trials were trained too briefly for the weakly pooled baseline, which learns more slowly.
+    False alarm: As for PA350.
     """
     skipped = not_retrained(evidence)
     if skipped is not None:
@@ -120,6 +126,9 @@ def stronger_pooling_gains_no_recall(evidence: Evidence, policy: Policy) -> Judg
     if not arms:
         return Judgement(Outcome.SKIPPED, "No variant with stronger pooling was trained.")
     cases = [_case(ablation, arm, policy) for arm in arms]
+    untold = _untold(ablation, policy, cases)
+    if untold is not None:
+        return untold
     for state, outcome in ((PROVEN, Outcome.FAILED), (OPEN, Outcome.UNDECIDED)):
         chosen = [case for case in cases if case.state == state]
         if chosen:
@@ -137,6 +146,24 @@ def stronger_pooling_gains_no_recall(evidence: Evidence, policy: Policy) -> Judg
         f"No variant with stronger pooling gains more than {policy.smallest_effect:g}.",
         tuple(fact for case in cases[:4] for fact in case.facts[:2]),
     )
+
+
+def _untold(
+    ablation: AblationEvidence, policy: Policy, cases: list[_Case], dose: tuple[Fact, ...] = ()
+) -> Judgement | None:
+    """Undecided where the trials are trained worse than the model that ships."""
+    if any(case.state == PROVEN for case in cases):
+        best = max((case for case in cases if case.state == PROVEN), key=lambda case: _gain(ablation, case.arm))
+        gain = 100 * _gain(ablation, best.arm)
+        shown = f"In the trials {best.arm.name!r} finds {gain:.0f} percentage points more {_at(ablation)}"
+    elif any(case.state == OPEN for case in cases):
+        best = next(case for case in cases if case.state == OPEN)
+        shown = f"In the trials it is open whether {best.arm.name!r} finds more: {best.why}"
+    else:
+        best = cases[0]
+        shown = f"In the trials no {best.arm.direction} pooling gains more than {policy.smallest_effect:g}"
+    names = tuple(case.arm.name for case in cases)
+    return untold_by_the_trials(ablation, policy, shown, (*best.facts, *dose), names)
 
 
 def _subjects(cases: list[_Case]) -> tuple[Subject, ...]:

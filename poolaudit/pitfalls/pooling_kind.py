@@ -7,6 +7,7 @@ from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.ablation_reading import arm_facts, not_retrained, open_question, points
 from poolaudit.pitfalls.detector import Judgement, detector
+from poolaudit.pitfalls.trained_as_shipped import untold_by_the_trials
 from poolaudit.policy import Policy
 from poolaudit.results import Evidence
 from poolaudit.statistics.intervals import normal_quantile
@@ -23,9 +24,11 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
         one is averaged away.
     How: Max pooling is exchanged for average pooling, or the other way round, retrained over several seeds and compared
         by recall at matched precision, as in PA350. It fails where the other kind gains more than `smallest_effect`
-        with the whole corrected interval and average precision rises as well. The change of precision stands beside it.
+        with the whole corrected interval and average precision rises as well. The changes of recall and precision at
+        the shipped threshold stand beside it, by intervals that are not corrected. Undecided, as in PA350, where the
+        retrained baseline does not reach the shipped model (PA505).
     Do: Exchange the kind of pooling at the sites named here, retrain and audit again.
-    False alarm: As for PA350: trials that were trained otherwise than the model that ships.
+    False alarm: As for PA350.
     """
     skipped = not_retrained(evidence)
     if skipped is not None:
@@ -39,12 +42,21 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
     facts = tuple(fact for arm in arms[:4] for fact in (*arm_facts(ablation, arm)[:2], *_precision(arm)))
     still_open = [arm for arm in arms if arm not in better and _is_open(arm, policy)]
     subjects = tuple(Subject(arm.name, arm in better) for arm in (*better, *still_open))
+    shown = "gains no recall that matters"
+    if better or still_open:
+        first = (*better, *still_open)[0]
+        shown = f"{'finds more' if better else 'may find more'} ({first.kind} pooling as in {first.name!r})"
+    untold = untold_by_the_trials(
+        ablation, policy, f"In the trials the other kind of pooling {shown}", facts, tuple(arm.name for arm in arms)
+    )
+    if untold is not None:
+        return untold
     if better:
         arm = max(better, key=lambda a: a.comparison.beyond_low or 0.0 if a.comparison else 0.0)
         return Judgement(
             Outcome.FAILED,
             f"{arm.kind.capitalize()} pooling as in {arm.name!r} finds more than this model's "
-            f"{_OTHER[arm.kind]} pooling. {_saying(arms)}",
+            f"{_OTHER[arm.kind]} pooling.{_saying(arms)}",
             facts,
             f"{arm.kind.capitalize()} pooling as in {arm.name!r}.",
             subjects=subjects,
@@ -52,12 +64,12 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
     if still_open:
         return Judgement(
             Outcome.UNDECIDED,
-            f"Whether {still_open[0].kind} pooling as in {still_open[0].name!r} finds more is open. {_saying(arms)}",
+            f"Whether {still_open[0].kind} pooling as in {still_open[0].name!r} finds more is open.",
             facts,
             open_question(ablation, still_open[0]),
             subjects=subjects,
         )
-    return Judgement(Outcome.PASSED, f"The other kind of pooling gains no recall that matters. {_saying(arms)}", facts)
+    return Judgement(Outcome.PASSED, f"The other kind of pooling gains no recall that matters.{_saying(arms)}", facts)
 
 
 @detector("PA354", Severity.MINOR)
@@ -173,7 +185,10 @@ def _is_open(arm: ArmEvidence, policy: Policy) -> bool:
 
 
 def _saying(arms: list[ArmEvidence]) -> str:
-    """Whether "max helps recall, average helps precision" holds for this model."""
+    """Whether "max helps recall, average helps precision" holds at the threshold the model ships with; "" unless known.
+
+    By intervals that are not corrected for the number of variants: said beside a decision, never as one.
+    """
     said = []
     for metric, favoured in (("recall", "max"), ("precision", "average")):
         votes = []
@@ -183,14 +198,18 @@ def _saying(arms: list[ArmEvidence]) -> str:
                 continue
             gain = 1 if effect.estimate.low > 0 else -1 if effect.estimate.high < 0 else 0
             votes.append(gain if arm.kind == favoured else -gain)
-        if not votes or not any(votes):
+        if not votes:
+            continue
+        if not any(votes):
             said.append(f"that {favoured} pooling helps {metric} does not show here")
         elif min(votes) < 0 < max(votes):
             said.append(f"{favoured} pooling helps {metric} at some sites and harms it at others")
         else:
             said.append(f"{favoured} pooling {'helps' if max(votes) > 0 else 'harms'} {metric} here")
+    if not said:
+        return ""
     text = "; ".join(said)
-    return f"{text[0].upper()}{text[1:]} (shipped threshold)."
+    return f" {text[0].upper()}{text[1:]} (at the shipped threshold, by intervals that are not corrected)."
 
 
 def _precision(arm: ArmEvidence) -> tuple[Fact, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.evidence.geometry import ShiftedRecall, ShiftEvidence
-from poolaudit.evidence.wording import percent, with_interval
+from poolaudit.evidence.wording import percent, percentage_points, with_interval
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -64,8 +64,9 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
         widest = max(still_open, key=lambda recall: recall.loss.high or 0.0)
         return Judgement(
             Outcome.UNDECIDED,
-            f"Shifting by {moved} may cost {widest.class_name!r} up to {percent(widest.loss.high)} of recall "
-            f"(measured: {percent(widest.loss.value)}); {widest.loss.n} items cannot tell.",
+            f"Shifting by {moved} may cost {widest.class_name!r} up to "
+            f"{percentage_points(widest.loss.high)} of recall (measured: {_points(widest)}); {widest.loss.n} items "
+            "cannot tell.",
             facts,
             "More test items of this class.",
             Severity.MINOR,
@@ -74,7 +75,7 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
     return Judgement(
         Outcome.PASSED,
         f"Shifting by {moved} ({shift.chosen}) leaves {percent(consistency.value)} of the predicted classes as they "
-        f"were and costs no judged class more than {percent(policy.smallest_effect)} of recall.",
+        f"were and costs no judged class more than {percentage_points(policy.smallest_effect)} of recall.",
         facts,
     )
 
@@ -88,7 +89,7 @@ def _subjects(recalls: list[ShiftedRecall], *, is_shown: bool = True) -> tuple[S
 
 
 def _points(recall: ShiftedRecall) -> str:
-    return f"{100 * (recall.loss.value or 0.0):.1f} percentage points"
+    return percentage_points(recall.loss.value or 0.0)
 
 
 def _facts(shift: ShiftEvidence) -> tuple[Fact, ...]:

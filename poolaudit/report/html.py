@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from poolaudit.report.page import (
     build_session_page,
 )
 from poolaudit.results import AuditResult
+
+_CODE = re.compile(r"""(?<![\w'"`])`([^`]+)`""")
 
 
 def render_html(result: AuditResult) -> str:
@@ -64,12 +67,17 @@ def _render(template: str, page: Page | DiffPage | SessionPage) -> str:
 
 
 def _prose(text: str) -> markupsafe.Markup:
-    """Text with `code` between backticks set as code; everything is escaped."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:
+    """Text with `code` between backticks set as code; everything is escaped.
+
+    Backticks within a word or at the beginning of a quoted name are the name's own and stay.
+    """
+    if text.count("`") % 2:
         return markupsafe.escape(text)
-    code, plain = markupsafe.Markup("<code>{}</code>"), markupsafe.Markup("{}")
-    return markupsafe.Markup("").join((code if index % 2 else plain).format(part) for index, part in enumerate(parts))
+    code = markupsafe.Markup("<code>{}</code>")
+    parts = _CODE.split(text)  # plain, code, plain, ...
+    return markupsafe.Markup("").join(
+        code.format(part) if index % 2 else markupsafe.escape(part) for index, part in enumerate(parts)
+    )
 
 
 def _template_folder() -> Path:

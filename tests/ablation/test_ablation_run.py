@@ -51,6 +51,7 @@ def test_over_pooling_is_found(over_pooled: tuple[AuditResult, Path, list[str]])
     (arm,) = ablation.arms
     assert arm.comparison is not None
     assert arm.comparison.decision == "better"
+    assert ablation.stopped == "decided"
     assert outcome(result, "PA350") is Outcome.FAILED
     assert ablation.trainings == len(ablation.trials) == 8
     assert {trial.state for trial in ablation.trials if trial.arm == "removed@stem"} == {"learned"}
@@ -195,7 +196,7 @@ def test_an_audit_trains_as_many_seeds_and_epochs_as_it_is_told(tmp_path: Path) 
     )
     ablation = result.evidence.ablation
     assert ablation is not None
-    assert (ablation.depth, ablation.planned_seeds, ablation.stopped) == ("retrained", 3, "decided")
+    assert (ablation.depth, ablation.planned_seeds, ablation.stopped) == ("retrained", 3, "planned")
     assert ablation.training is not None
     assert "1 epochs" in ablation.training.statement
     assert {trial.seed for trial in ablation.trials} == {0, 1, 2}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from poolaudit.evidence.ablation import BACKWARDS, Comparison
+from poolaudit.evidence.estimates import Estimate
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import all_detectors
@@ -279,6 +280,66 @@ def test_trainings_that_spread_widely_vouch_for_no_shipped_model() -> None:
     assert found("PA505", spread(0.99, (0.6, 0.61, 0.62), lost=(0.1, 0.12))).outcome is Outcome.FAILED
 
 
+OF_VARIANTS: dict[str, dict[str, str]] = {
+    "PA350": {"name": "weaker@p"},
+    "PA351": {"name": "stronger@p", "direction": "stronger"},
+    "PA352": {"name": "average@p", "direction": "same", "kind": "average"},
+}
+
+
+@pytest.mark.parametrize("code", OF_VARIANTS)
+@pytest.mark.parametrize(("change", "told"), [(GAIN, Outcome.FAILED), (NOTHING, Outcome.PASSED)])
+def test_trials_below_the_shipped_model_neither_convict_nor_acquit(
+    code: str, change: dict[str, float], told: Outcome
+) -> None:
+    def beside(average_precision: float | None) -> Evidence:
+        rows = tuple(trial("baseline", seed, 0.8 + 0.01 * (seed % 3)) for seed in range(5))
+        metrics = (("average_precision", average_precision),) if average_precision is not None else ()
+        return ablation(arm(changes=change, **OF_VARIANTS[code]), trials=rows, shipped=metrics)
+
+    short = beside(0.99)
+    assert found("PA505", short).outcome is Outcome.FAILED
+    finding = found(code, short)
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "does not reach the shipped model (99.0 %)" in finding.summary
+    assert finding.would_change is not None
+    assert "--epochs" in finding.would_change
+    assert [(subject.name, subject.is_shown) for subject in finding.subjects] == [(OF_VARIANTS[code]["name"], False)]
+    for average_precision in (None, 0.81):
+        assert found(code, beside(average_precision)).outcome is told
+    # What the architecture learns beyond the shipped model is learned; PA505 asks what the shipped model lacks.
+    below = beside(0.05)
+    assert found("PA505", below).outcome is Outcome.FAILED
+    assert found(code, below).outcome is told
+
+
+def test_few_trainings_of_the_baseline_leave_the_charge_as_it_is() -> None:
+    rows = tuple(trial("baseline", seed, 0.5) for seed in range(2))
+    given = ablation(arm("weaker@p", GAIN), trials=rows, shipped=(("average_precision", 0.99),))
+    assert found("PA505", given).outcome is Outcome.SKIPPED
+    assert found("PA350", given).outcome is Outcome.FAILED
+
+
+def test_average_precision_is_never_plus_or_minus_percent() -> None:
+    rows = tuple(trial("baseline", seed, value) for seed, value in enumerate((0.1, 0.9, 0.46)))
+    given = ablation(arm("weaker@p", NOTHING), trials=rows, shipped=(("average_precision", 0.95),))
+    finding = found("PA505", given)
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "± 1." in finding.summary
+    assert "%" not in finding.summary
+    assert not any("%" in fact.value for fact in finding.evidence)
+
+
+@pytest.mark.parametrize(("more", "words"), [(1, "1 more seed "), (3, "3 more seeds ")])
+def test_one_seed_is_no_seeds(more: int, words: str) -> None:
+    undecided = arm("weaker@p", {**NOTHING, "recall_at_matched_precision": 0.02}, width=0.08)
+    assert undecided.comparison is not None
+    asked = dataclasses.replace(undecided.comparison, seeds_to_decide=undecided.comparison.seeds + more)
+    given = ablation(dataclasses.replace(undecided, comparison=asked))
+    assert words in str(found("PA350", given).would_change)
+    assert words in found("PA503", given).evidence[0].value
+
+
 def test_where_no_arm_is_ahead_none_is_called_best() -> None:
     rows = tuple(trial(name, seed, 0.8) for name in ("baseline", "weaker@p") for seed in range(5))
     finding = found("PA504", ablation(arm("weaker@p", NOTHING), trials=rows))
@@ -289,6 +350,59 @@ def test_where_no_arm_is_ahead_none_is_called_best() -> None:
 def test_the_saying_about_max_and_average_is_held_against_the_evidence() -> None:
     finding = found("PA352", GUILTY["PA352"]())
     assert "Max pooling harms recall here" in finding.summary
+
+
+def kinds(recall: float | None, precision: float | None, *, gain: float = 0.02, width: float = 0.08) -> Evidence:
+    """An average for a maximum, better by `gain`, with these changes at the shipped threshold; None: not estimable."""
+    exchanged = arm(
+        "average@p",
+        {**NOTHING, "recall_at_matched_precision": gain, "recall": recall or 0.0, "precision": precision or 0.0},
+        width=width,
+        direction="same",
+        kind="average",
+    )
+    unknown = {name for name, value in (("recall", recall), ("precision", precision)) if value is None}
+    effects = tuple(
+        dataclasses.replace(e, estimate=Estimate.not_estimable("0 divided by 0", method="crossed"))
+        if e.metric in unknown
+        else e
+        for e in exchanged.effects
+    )
+    return ablation(dataclasses.replace(exchanged, effects=effects))
+
+
+def test_an_open_comparison_of_kinds_says_nothing_beside_it() -> None:
+    finding = found("PA352", kinds(-0.4, 0.0))
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "harms" not in finding.summary
+    assert "helps" not in finding.summary
+
+
+def test_nothing_is_said_of_what_is_not_estimable() -> None:
+    told = found("PA352", kinds(-0.4, None, gain=0.0, width=0.02))
+    assert told.outcome is Outcome.PASSED
+    assert "Max pooling helps recall here (at the shipped threshold, by intervals that are not" in told.summary
+    assert "helps precision" not in told.summary
+    assert found("PA352", kinds(None, None, gain=0.0, width=0.02)).summary.endswith("no recall that matters.")
+    both = found("PA352", kinds(-0.4, 0.0, gain=0.0, width=0.02)).summary
+    assert "that average pooling helps precision does not show here" in both
+
+
+@pytest.mark.parametrize(
+    ("stopped", "lost", "wanted"),
+    [("budget", 0, "`--minutes`"), ("decided", 3, "learning rate"), ("decided", 0, "More seeds and more test items")],
+)
+def test_what_would_begin_a_comparison_is_what_it_lacks(stopped: str, lost: int, wanted: str) -> None:
+    reason = "2 of the 3 seeds that a first decision takes were trained"
+    begun = dataclasses.replace(
+        comparison(None, 0.0, reason), seeds=0, stopped="" if stopped == "budget" else "planned"
+    )
+    variant = arm("weaker@p", None, comparison=begun, trained=4, learned=4 - lost, collapsed=lost)
+    given = ablation(variant)
+    assert given.ablation is not None
+    finding = found("PA350", Evidence(ablation=dataclasses.replace(given.ablation, stopped=stopped)))
+    assert finding.outcome is Outcome.UNDECIDED
+    assert wanted in str(finding.would_change)
 
 
 def test_a_comparison_without_pairs_is_undecided() -> None:

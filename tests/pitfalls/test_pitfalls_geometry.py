@@ -182,6 +182,9 @@ def test_shift_decides_by_interval_and_by_the_size_of_the_shift() -> None:
     assert (few.outcome, few.severity) == (Outcome.UNDECIDED, Severity.MINOR)
     some = found("PA309", shifted([0.25] * 10 + [0.0] * 90))
     assert some.outcome is Outcome.UNDECIDED
+    for told in (some.summary, found("PA309", INNOCENT["PA309"]()).summary):
+        assert "percentage points of recall" in told
+        assert "% of recall" not in told
     coarse = found("PA309", shifted([1.0] * 20 + [0.0] * 80, relative=0.125))
     assert (coarse.outcome, coarse.severity) == (Outcome.FAILED, Severity.MINOR)
     assert found("PA309", GUILTY["PA309"]()).severity is Severity.MAJOR

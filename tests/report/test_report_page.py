@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import html
 import re
 from collections.abc import Sequence
 from typing import get_args
@@ -165,6 +166,27 @@ def test_a_field_the_page_lacks_is_an_error() -> None:
     del whole["verdict_text"]
     with pytest.raises(jinja2.UndefinedError, match="verdict_text"):
         template.render(page=whole, **ours)
+
+
+def with_sentence(sentence: str) -> str:
+    """A report whose first finding and decision say this, everywhere a sentence of a check is shown."""
+    result = result_of(scored_counts(90, 10, 10, 90), "fraud")
+    first = dataclasses.replace(result.findings[0], summary=sentence, would_change=sentence)
+    decision = dataclasses.replace(result.decision, reasons=(sentence,), would_change=(sentence,))
+    return render_html(dataclasses.replace(result, findings=(first, *result.findings[1:]), decision=decision))
+
+
+def test_code_in_a_sentence_is_set_as_code() -> None:
+    page = with_sentence("More time (`--minutes`) or <b>`--epochs`</b> for 'it'.")
+    assert page.count("More time (<code>--minutes</code>) or &lt;b&gt;<code>--epochs</code>&lt;/b&gt;") >= 4
+    assert "`--minutes`" not in page
+
+
+@pytest.mark.parametrize("name", ["a`b`c", "`x`", "a`", "`<img>`"])
+def test_backticks_of_a_name_stay(name: str) -> None:
+    page = with_sentence(f"{name!r} is missed.")
+    assert html.unescape(page).count(f"{name!r} is missed.") >= 4
+    assert "<img" not in page
 
 
 def test_a_chart_that_fails_is_a_visible_card() -> None:

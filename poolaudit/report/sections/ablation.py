@@ -6,6 +6,7 @@ import statistics
 
 from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
 from poolaudit.evidence.estimates import Estimate
+from poolaudit.evidence.wording import more_seeds
 from poolaudit.report.blocks import Note, Section, Table, draw_all, estimate_cell
 from poolaudit.report.charts import ablation as charts
 from poolaudit.results import AuditResult
@@ -108,7 +109,7 @@ def _row(arm: ArmEvidence, trained: bool, own: dict[str, str]) -> tuple[str, ...
     if comparison is not None and comparison.stopped == "moot":
         decision = "not needed: its variant shows no gain"
     elif comparison is not None and comparison.seeds_to_decide is not None:
-        decision += f" ({comparison.seeds_to_decide - comparison.seeds} more seeds would decide)"
+        decision += f" ({more_seeds(comparison.seeds_to_decide - comparison.seeds)} would decide)"
     elif comparison is not None and comparison.items_to_decide is not None:
         decision += f" ({comparison.items_to_decide:,} test items of the class would decide)"
     seeds = "" if not arm.trained else f"{arm.learned} of {arm.trained}"
