@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.evidence.geometry import ShiftedRecall, ShiftEvidence
-from poolaudit.evidence.wording import percent, with_interval
+from poolaudit.evidence.wording import counted, difference_with_interval, percent, with_interval
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -42,14 +42,14 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
     guilty = [r for r in known if (r.loss.low or 0.0) > policy.smallest_effect]
     still_open = [r for r in known if r not in guilty and (r.loss.high or 0.0) > policy.smallest_effect]
     subjects = (*_subjects(guilty), *_subjects(still_open, is_shown=False))
-    moved = f"{shift.largest} {'cell' if shift.largest == 1 else 'cells'} at most"
+    moved = f"{counted(shift.largest, 'cell')} at most"
     if guilty:
         worst = max(guilty, key=lambda recall: recall.loss.value or 0.0)
         return Judgement(
             Outcome.FAILED,
-            f"Shifting the input by {moved} ({shift.chosen}) costs {worst.class_name!r} {_points(worst)} of recall: "
-            f"{percent(worst.unshifted.value)} becomes {percent(worst.shifted.value)}"
-            + (f"; {len(guilty) - 1} more classes lose too." if len(guilty) > 1 else "."),
+            f"Shifting the input by {moved} ({shift.chosen}) costs {worst.class_name!r} "
+            f"{_points(worst.loss.value)} of recall: {percent(worst.unshifted.value)} becomes "
+            f"{percent(worst.shifted.value)}" + (f"; {_more(len(guilty) - 1)} too." if len(guilty) > 1 else "."),
             facts,
             "A model whose recall under shift is within the smallest effect that matters.",
             severity,
@@ -64,8 +64,9 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
         widest = max(still_open, key=lambda recall: recall.loss.high or 0.0)
         return Judgement(
             Outcome.UNDECIDED,
-            f"Shifting by {moved} may cost {widest.class_name!r} up to {percent(widest.loss.high)} of recall "
-            f"(measured: {percent(widest.loss.value)}); {widest.loss.n} items cannot tell.",
+            f"Shifting by {moved} may cost {widest.class_name!r} up to "
+            f"{_points(widest.loss.high)} of recall (measured: {_points(widest.loss.value)}); {widest.loss.n} items "
+            "cannot tell.",
             facts,
             "More test items of this class.",
             Severity.MINOR,
@@ -74,7 +75,7 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
     return Judgement(
         Outcome.PASSED,
         f"Shifting by {moved} ({shift.chosen}) leaves {percent(consistency.value)} of the predicted classes as they "
-        f"were and costs no judged class more than {percent(policy.smallest_effect)} of recall.",
+        f"were and costs no judged class more than {_points(policy.smallest_effect)} of recall.",
         facts,
     )
 
@@ -87,18 +88,23 @@ def _subjects(recalls: list[ShiftedRecall], *, is_shown: bool = True) -> tuple[S
     )
 
 
-def _points(recall: ShiftedRecall) -> str:
-    return f"{100 * (recall.loss.value or 0.0):.1f} percentage points"
+def _more(classes: int) -> str:
+    return "1 more class loses" if classes == 1 else f"{classes} more classes lose"
+
+
+def _points(loss: float | None) -> str:
+    return f"{100 * (loss or 0.0):.1f} percentage points"
 
 
 def _facts(shift: ShiftEvidence) -> tuple[Fact, ...]:
     modes = tuple(Fact(f"Consistency, {mode.mode} shifts", with_interval(mode.consistency)) for mode in shift.modes)
     losses = sorted(shift.recalls, key=lambda recall: -(recall.loss.value or 0.0))
     recalls = tuple(
-        Fact(f"Recall of {recall.class_name!r} lost", with_interval(recall.loss)) for recall in losses[:_FACTS_SHOWN]
+        Fact(f"Recall of {recall.class_name!r} lost", difference_with_interval(recall.loss))
+        for recall in losses[:_FACTS_SHOWN]
     )
     sites = tuple(
-        Fact(f"Consistency gained with {site.site!r} blurred", with_interval(site.gain))
+        Fact(f"Consistency gained with {site.site!r} blurred", difference_with_interval(site.gain))
         for site in shift.sites
         if site.reason is None
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from poolaudit.evidence.wording import counted
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.results import AuditResult, Decision, StageResult
@@ -45,7 +46,7 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
         return Verdict.INCONCLUSIVE, Decision(
             (
                 "No prediction was evaluated, so nothing is known of accuracy, recall and precision.",
-                f"The {len(passed)} checks that could be made found nothing against the model.",
+                f"The {counted(len(passed), 'check')} that could be made found nothing against the model.",
             ),
             (),
             ("An audit with test data and the evaluation stage.",),
