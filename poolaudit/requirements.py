@@ -51,7 +51,8 @@ def require(result: AuditResult, positive: str | None, bars: dict[str, float]) -
                 how = "is below" if below else "is not shown to reach"
                 unmet.append(f"{name} {how} {bar:g}: {with_interval(estimate)}")
     if unmet:
-        raise AssertionError("\n".join([f"{result.title}: {len(unmet)} of the demands are not met", *unmet]))
+        count, verb = len(unmet), "is" if len(unmet) == 1 else "are"
+        raise AssertionError("\n".join([f"{result.title}: {count} of the demands {verb} not met", *unmet]))
 
 
 def require_no(result: AuditResult, codes: tuple[str, ...]) -> None:

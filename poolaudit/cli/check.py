@@ -98,10 +98,13 @@ def _check(
         duration_seconds=result.duration_seconds,
     )
     judged = running.with_baseline(judged, baseline)
+    replaced = running.replaced_report(judged, out)
     report = running.write_result(judged, out)
     if not quiet and not to_standard_output:
         say(_told(result))
         say(f"\n{judged.verdict.value.replace('_', ' ')}. Report: {report}")
+    if replaced is not None and not quiet:
+        say(replaced, err=to_standard_output)
     return running.exit_code(judged)
 
 

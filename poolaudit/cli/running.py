@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import sys
@@ -81,6 +82,7 @@ Title = Annotated[str | None, typer.Option("--title", help="Title of the report.
 
 DEFAULT_OUT = Path("poolaudit-report")
 _SECONDS_BETWEEN_LINES = 15.0
+_LARGEST_FILE_LOOKED_INTO = 2**26
 
 
 def chosen_policy(file: Path | None, fail_level: str | None) -> Policy:
@@ -108,6 +110,38 @@ def write_result(result: AuditResult, out: Path) -> Path:
     files: dict[str, bytes | None] = {MODEL_INDEX: None, **render_all(result)}
     write_together({out / name: content for name, content in files.items()})
     return out / "report.html"
+
+
+def replaced_report(result: AuditResult, out: Path) -> str | None:
+    """One line on the report of something else that `result` is about to replace; None where there is none.
+
+    What lies there may come from anybody, so it is read for its title alone and shown as text.
+    """
+    try:
+        file = out / "result.json"
+        if not file.is_file() or file.stat().st_size > _LARGEST_FILE_LOOKED_INTO:
+            return None
+        old = json.loads(file.read_bytes())
+        title, scope, command = old["title"], old["scope"], old["provenance"]["command"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not (isinstance(title, str) and isinstance(command, str)):
+        return None
+    if (title, scope, _verb(command)) == (result.title, result.scope, _verb(result.provenance.command)):
+        return None
+    return (
+        f"Replaced the report of '{_one_line(title)}' ({_one_line(_verb(command))}) that lay there; --out names "
+        "another folder."
+    )
+
+
+def _verb(command: str) -> str:
+    return " ".join(command.split(maxsplit=2)[:2])
+
+
+def _one_line(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 80 else f"{flat[:79]}…"
 
 
 def with_baseline(result: AuditResult, file: Path | None) -> AuditResult:
@@ -163,12 +197,15 @@ def finish(
 ) -> int:
     """Writes the result, tells the user (in the words of `told`, by default a summary), and returns the exit code."""
     result = with_baseline(result, baseline)
+    replaced = replaced_report(result, out)
     report = write_result(result, out)
     if as_json:
         print_json(result)
     elif not quiet:
         say((told or summary)(result))
         say(f"\nReport: {report}\nResult: {out / 'result.json'}")
+    if replaced is not None and not quiet:
+        say(replaced, err=as_json)
     return exit_code(result)
 
 

@@ -246,7 +246,7 @@ def _verdict(subject: LoadedSubject, prop: LayerProperty, mode: str, dtype: str,
             found = counterexample(prop, pair[0], mode, violation, layer.record)
             return Verdict(result(Outcome.FAILED, counterexample=found), pair[0])
         if not search.accepted and (mode, dtype) == ("eager", "float32"):
-            why = f"the layer refused all {len(search.refused)} valid cases, so nothing is known of it"
+            why = f"the layer refused {_all_of(len(search.refused), 'valid case')}, so nothing is known of it"
             return Verdict(result(Outcome.UNDECIDED, reason=f"{why} ({search.refused[0][1]})"))
         return Verdict(result(Outcome.SKIPPED, reason=reasons(search.accepted, search.refused)))
     if search.unjudged:
@@ -260,7 +260,7 @@ def _verdict(subject: LoadedSubject, prop: LayerProperty, mode: str, dtype: str,
             return Verdict(result(Outcome.CRASHED, reason=f"the layer crashes: {bad}; for example {at.describe()}"))
         why = "no case of this layer says anything about it"
         if search.refused:
-            why = f"the layer refused all {len(search.refused)} cases ({search.refused[0][1]})"
+            why = f"the layer refused {_all_of(len(search.refused), 'case')} ({search.refused[0][1]})"
         return Verdict(result(Outcome.SKIPPED, reason=why))
     return Verdict(result(Outcome.PASSED))
 
@@ -283,3 +283,7 @@ def counterexample(prop: LayerProperty, case: Case, mode: str, violation: Violat
         observed=f"{what}{violation.observed}",
         expected=violation.expected,
     )
+
+
+def _all_of(count: int, noun: str) -> str:
+    return f"the only {noun}" if count == 1 else f"all {count} {noun}s"

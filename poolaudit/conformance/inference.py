@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from poolaudit.configuration import KINDS, PoolConfiguration
 from poolaudit.conformance.loading import LoadedSubject
-from poolaudit.conformance.signature import ALIASES, default_of
+from poolaudit.conformance.signature import ALIASES, claims_integer, default_of
 from poolaudit.reference import pool
 
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -39,7 +39,10 @@ _PROBED = ("max", "average", "min", "median", "rms", "gem", "lse", "blur", "mixe
 
 
 def infer_dims(loaded: LoadedSubject, factory: Callable[..., Any]) -> int:
-    """Spatial axes: by the name's suffix, an attribute, or by the rank of the input that it takes."""
+    """Spatial axes: by the name's suffix, an attribute, or by the rank of the input that it takes.
+
+    An operation under it may run on any rank; then the layer's own rank is the one whose output shape it foretells.
+    """
     from poolaudit.conformance.subjects import _builtin
 
     found = re.search(r"([123])_?[dD]", loaded.name)
@@ -49,17 +52,22 @@ def infer_dims(loaded: LoadedSubject, factory: Callable[..., Any]) -> int:
         known = _builtin(base.__name__) if base.__module__.startswith("keras.") else None
         if known is not None and known.dims:
             return known.dims
-    taken = {}
+    taken, foretold = {}, []
     for rank in (2, 1, 3):
         trial = replace_dims(loaded, rank)
-        y = _value(trial, _plain(trial), _data((2, *(6,) * rank, 2)))
+        configuration, x = _plain(trial), _data((2, *(6,) * rank, 2))
+        y = _value(trial, configuration, x)
+        if any(_breaks_at(replace(trial, scalar=scalar), configuration, x) is None for scalar in (False, True)):
+            foretold.append(rank)
         if y is not None:
             taken[rank] = y.shape
     # A mean over time takes pictures as well, and pools one of their axes.
     pooled = [rank for rank, shape in taken.items() if _pools_all_axes(shape, rank)]
-    rank = next(iter((*pooled, *taken)), 2)
-    loaded.notes += (f"taken to have {rank} spatial {'axis' if rank == 1 else 'axes'} by what it takes; `dims` says "
-                     "otherwise if need be",)  # fmt: skip
+    rank = next(iter((*(rank for rank in foretold if rank in pooled), *pooled, *foretold, *taken)), 2)
+    loaded.notes += (
+        f"taken to have {rank} spatial {'axis' if rank == 1 else 'axes'} by what it takes; `dims` says otherwise if "
+        "need be",
+    )
     return rank
 
 
@@ -190,12 +198,54 @@ def _does(loaded: LoadedSubject, kind: str) -> bool:
 
 
 def _settle_scalar(loaded: LoadedSubject, configuration: PoolConfiguration) -> None:
+    """Sizes are one integer where the layer refuses others, or claims integers and works throughout only with them."""
     x = _data((2, *(6,) * loaded.dims, 2))
+    trial = replace(loaded, scalar=True)
     if _value(loaded, configuration, x) is None:
-        trial = replace(loaded, scalar=True)
         if _value(trial, configuration, x) is not None:
             loaded.scalar = True
             loaded.notes += ("takes sizes as one integer",)
+    elif _claims_integers(loaded):
+        broken = _breaks_at(loaded, configuration, x)
+        if broken is not None and _breaks_at(trial, configuration, x) is None:
+            loaded.scalar = True
+            loaded.notes += (
+                f"takes sizes as one integer: its signature says so, and with a tuple it fails in {broken}",
+            )
+
+
+def _claims_integers(loaded: LoadedSubject) -> bool:
+    """Whether the signature speaks of integers for each size that can be given; strides may be left out."""
+    sizes = [name for name in ("pool_size", "strides", "output_size") if loaded.takes(name)]
+    claimed = [name for name in sizes if claims_integer(loaded.factory, loaded.taken[name])]
+    open_strides = "strides" in sizes and "strides" not in claimed and len(claimed) > 0
+    if open_strides and default_of(loaded.factory, loaded.taken["strides"]) is None:
+        sizes.remove("strides")
+    return bool(claimed) and claimed == sizes
+
+
+def _breaks_at(loaded: LoadedSubject, configuration: PoolConfiguration, x: NDArray[Any]) -> str | None:
+    """The first of call, symbolic call, `compute_output_shape` and copy that does not work; None where all do."""
+    import keras
+    import tensorflow as tf
+
+    y = _value(loaded, configuration, x)
+    if y is None:
+        return "its call"
+    step = ""
+    try:
+        layer = loaded.build(configuration, "float32")
+        step = "a symbolic call"
+        agree = tuple(layer(keras.Input(x.shape[1:])).shape[1:]) == y.shape[1:]
+        if agree:
+            step = "`compute_output_shape`"
+            agree = tuple(layer.compute_output_shape(x.shape)) == y.shape
+        if agree:
+            step = "a copy made from `get_config`"
+            agree = tuple(type(layer).from_config(layer.get_config())(tf.constant(x)).shape) == y.shape
+    except Exception:  # the user's code may raise anything, and here nothing is judged
+        return step
+    return None if agree else step
 
 
 def _settle_windows(loaded: LoadedSubject) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -53,12 +54,19 @@ def own_names(factory: Callable[..., Any]) -> tuple[str, ...]:
 
 def default_of(factory: Callable[..., Any], name: str) -> Any:
     """The default of a parameter; None where it has none."""
-    holders = [vars(base)["__init__"] for base in getattr(factory, "__mro__", ()) if "__init__" in vars(base)]
-    for holder in holders or [factory]:
-        for p in _parameters(holder):
-            if p.name == name:
-                return None if p.default is p.empty else p.default
-    return None
+    found = _parameter(factory, name)
+    return None if found is None or found.default is found.empty else found.default
+
+
+def claims_integer(factory: Callable[..., Any], name: str) -> bool:
+    """Whether a parameter's annotation, or else its default, says that it is one integer."""
+    found = _parameter(factory, name)
+    if found is None:
+        return False
+    if found.annotation is not found.empty:
+        words = set(re.findall(r"\w+", inspect.formatannotation(found.annotation)))
+        return "int" in words and words <= {"int", "None", "NoneType", "Optional", "Union", "typing"}
+    return isinstance(found.default, int) and not isinstance(found.default, bool)
 
 
 def extra_arguments(factory: Callable[..., Any], known: set[str]) -> dict[str, int | float]:
@@ -114,6 +122,11 @@ def _named_parameters(factory: Callable[..., Any]) -> tuple[dict[str, bool], boo
         if not passes_on:
             return named, "dtype" in named
     return named, "dtype" in named
+
+
+def _parameter(factory: Callable[..., Any], name: str) -> inspect.Parameter | None:
+    holders = [vars(base)["__init__"] for base in getattr(factory, "__mro__", ()) if "__init__" in vars(base)]
+    return next((p for holder in holders or [factory] for p in _parameters(holder) if p.name == name), None)
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -44,6 +44,35 @@ def more_seeds(count: int) -> str:
     return f"{count:,} more seed{'' if count == 1 else 's'}"
 
 
+def difference_with_interval(estimate: Estimate) -> str:
+    """A difference of two rates in percentage points, with interval, n and method, or why there is none."""
+    if estimate.value is None:
+        return f"not estimable: {estimate.reason}"
+    if estimate.low is None or estimate.high is None:
+        return f"{points(estimate.value)} (n = {estimate.n:,}; no interval: {estimate.reason})"
+    interval = f"{signed(estimate.low)} to {signed(estimate.high)}"
+    return (
+        f"{points(estimate.value)} ({interval}, {100 * estimate.confidence:g} % interval, "
+        f"n = {estimate.n:,}, {estimate.method})"
+    )
+
+
+def points(difference: float) -> str:
+    """A difference of two rates, "+4.8 points"; never % of either rate."""
+    return f"{signed(difference)} points"
+
+
+def signed(difference: float) -> str:
+    """A difference of two rates in percentage points with its sign and without its unit; no sign at zero."""
+    text = f"{100 * difference:+.1f}"
+    return "0.0" if float(text) == 0 else text
+
+
+def counted(count: float, noun: str) -> str:
+    """ "1 cell", "8 cells"."""
+    return f"{count:,g} {noun}" if count == 1 else f"{count:,g} {noun}s"
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A plain number with `digits` decimals, for scores that are no shares."""
     return "not known" if value is None else f"{value:.{digits}f}"

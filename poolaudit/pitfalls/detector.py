@@ -22,6 +22,7 @@ class Judgement:
     Attributes:
         severity: None stands for the detector's own severity.
         subjects: All that an open judgement accuses, uncut.
+        do: What is left to do in this very case; None stands for what the documentation says.
     """
 
     outcome: Outcome
@@ -30,6 +31,7 @@ class Judgement:
     would_change: str | None = None
     severity: Severity | None = None
     subjects: tuple[Subject, ...] = ()
+    do: str | None = None
 
 
 Judge = Callable[[Evidence, Policy], Judgement]
@@ -61,7 +63,7 @@ class Detector:
             would_change=judgement.would_change,
             why=self.doc.why,
             how=self.doc.how,
-            do=self.doc.do,
+            do=judgement.do or self.doc.do,
             false_alarm=self.doc.false_alarm,
             subjects=tuple(sorted(judgement.subjects, key=lambda subject: subject.name)),
         )

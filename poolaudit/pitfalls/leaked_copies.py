@@ -107,7 +107,7 @@ def no_test_item_is_a_copy_of_a_training_item(evidence: Evidence, policy: Policy
             (Subject("changed copies", is_shown=False),),
         )
     blind = [s for s in leak.sensitivity if (s.found.high or 0.0) < _SEEN_ENOUGH]
-    unseen = f"; {len(blind)} kinds of change could hide one here" if blind else ""
+    unseen = f"; {len(blind)} {'kind' if len(blind) == 1 else 'kinds'} of change could hide one here" if blind else ""
     left_out = leak.test_items - looked_at
     return Judgement(
         Outcome.PASSED,

@@ -49,7 +49,8 @@ def weaker_pooling_recovers_no_recall(evidence: Evidence, policy: Policy) -> Jud
         seed. Other causes are ruled out first: a mere threshold (average precision must rise as well), capacity (where
         the head grew, the parameter-matched control must show the gain), collapsed seeds (left out and counted). A
         gain that stays below `smallest_effect` passes; what is open is undecided. So is all of it where the retrained
-        baseline does not reach the shipped model (PA505): such trials show neither a gain nor that there is none.
+        baseline does not reach the shipped model (PA505) and no variant that gains outdoes it: such trials show
+        neither a gain nor that there is none.
     Do: Take the weaker variant named here, or the one with the better trade of recall against latency in the table of
         variants; retrain and audit it again.
     False alarm: The trials were trained otherwise than the model that ships, and PA505, which compares them by average
@@ -163,7 +164,8 @@ def _untold(
         best = cases[0]
         shown = f"In the trials no {best.arm.direction} pooling gains more than {policy.smallest_effect:g}"
     names = tuple(case.arm.name for case in cases)
-    return untold_by_the_trials(ablation, policy, shown, (*best.facts, *dose), names)
+    gaining = [case.arm for case in cases if case.state == PROVEN]
+    return untold_by_the_trials(ablation, policy, shown, (*best.facts, *dose), names, gaining)
 
 
 def _subjects(cases: list[_Case]) -> tuple[Subject, ...]:

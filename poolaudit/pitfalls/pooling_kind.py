@@ -47,7 +47,12 @@ def the_other_kind_of_pooling_gains_no_recall(evidence: Evidence, policy: Policy
         first = (*better, *still_open)[0]
         shown = f"{'finds more' if better else 'may find more'} ({first.kind} pooling as in {first.name!r})"
     untold = untold_by_the_trials(
-        ablation, policy, f"In the trials the other kind of pooling {shown}", facts, tuple(arm.name for arm in arms)
+        ablation,
+        policy,
+        f"In the trials the other kind of pooling {shown}",
+        facts,
+        tuple(arm.name for arm in arms),
+        better,
     )
     if untold is not None:
         return untold

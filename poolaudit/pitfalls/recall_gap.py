@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.evidence.evaluation import ClassMetrics
-from poolaudit.evidence.wording import percent, with_interval
+from poolaudit.evidence.wording import difference_with_interval, percent
 from poolaudit.findings import Fact
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -84,5 +84,6 @@ def _could_fail(metrics: ClassMetrics, policy: Policy) -> bool:
 
 def _facts(classes: list[ClassMetrics] | tuple[ClassMetrics, ...]) -> tuple[Fact, ...]:
     return tuple(
-        Fact(f"Precision minus recall of {c.name!r}", with_interval(c.precision_minus_recall)) for c in classes
+        Fact(f"Precision minus recall of {c.name!r}", difference_with_interval(c.precision_minus_recall))
+        for c in classes
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolaudit.evidence.geometry import ShiftedRecall, ShiftEvidence
-from poolaudit.evidence.wording import percent, percentage_points, with_interval
+from poolaudit.evidence.wording import counted, difference_with_interval, percent, percentage_points, with_interval
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -42,14 +42,14 @@ def recall_survives_small_shifts(evidence: Evidence, policy: Policy) -> Judgemen
     guilty = [r for r in known if (r.loss.low or 0.0) > policy.smallest_effect]
     still_open = [r for r in known if r not in guilty and (r.loss.high or 0.0) > policy.smallest_effect]
     subjects = (*_subjects(guilty), *_subjects(still_open, is_shown=False))
-    moved = f"{shift.largest} {'cell' if shift.largest == 1 else 'cells'} at most"
+    moved = f"{counted(shift.largest, 'cell')} at most"
     if guilty:
         worst = max(guilty, key=lambda recall: recall.loss.value or 0.0)
         return Judgement(
             Outcome.FAILED,
-            f"Shifting the input by {moved} ({shift.chosen}) costs {worst.class_name!r} {_points(worst)} of recall: "
-            f"{percent(worst.unshifted.value)} becomes {percent(worst.shifted.value)}"
-            + (f"; {len(guilty) - 1} more classes lose too." if len(guilty) > 1 else "."),
+            f"Shifting the input by {moved} ({shift.chosen}) costs {worst.class_name!r} "
+            f"{_points(worst)} of recall: {percent(worst.unshifted.value)} becomes "
+            f"{percent(worst.shifted.value)}" + (f"; {_more(len(guilty) - 1)} too." if len(guilty) > 1 else "."),
             facts,
             "A model whose recall under shift is within the smallest effect that matters.",
             severity,
@@ -88,6 +88,10 @@ def _subjects(recalls: list[ShiftedRecall], *, is_shown: bool = True) -> tuple[S
     )
 
 
+def _more(classes: int) -> str:
+    return "1 more class loses" if classes == 1 else f"{classes} more classes lose"
+
+
 def _points(recall: ShiftedRecall) -> str:
     return percentage_points(recall.loss.value or 0.0)
 
@@ -96,10 +100,11 @@ def _facts(shift: ShiftEvidence) -> tuple[Fact, ...]:
     modes = tuple(Fact(f"Consistency, {mode.mode} shifts", with_interval(mode.consistency)) for mode in shift.modes)
     losses = sorted(shift.recalls, key=lambda recall: -(recall.loss.value or 0.0))
     recalls = tuple(
-        Fact(f"Recall of {recall.class_name!r} lost", with_interval(recall.loss)) for recall in losses[:_FACTS_SHOWN]
+        Fact(f"Recall of {recall.class_name!r} lost", difference_with_interval(recall.loss))
+        for recall in losses[:_FACTS_SHOWN]
     )
     sites = tuple(
-        Fact(f"Consistency gained with {site.site!r} blurred", with_interval(site.gain))
+        Fact(f"Consistency gained with {site.site!r} blurred", difference_with_interval(site.gain))
         for site in shift.sites
         if site.reason is None
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poolaudit.evidence.geometry import RecallBySize, SizeBin
-from poolaudit.evidence.wording import percent, with_interval
+from poolaudit.evidence.wording import counted, difference_with_interval, percent, with_interval
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome, Severity
 from poolaudit.pitfalls.detector import Judgement, detector
@@ -42,7 +42,7 @@ def small_features_are_found(evidence: Evidence, policy: Policy) -> Judgement:
         return Judgement(Outcome.SKIPPED, "No interval could be given for the smallest features.", facts)
     hits = round((smallest.recall.value or 0.0) * smallest.recall.n)
     charge = Subject("smallest features", metric="recall", hits=hits, items=smallest.recall.n)
-    where = f"features of {_range(smallest)} cells"
+    where = f"features of {_cells(smallest)}"
     if high < bar and gap_high < -effect:
         return Judgement(
             Outcome.FAILED,
@@ -75,13 +75,16 @@ def _facts(measured: RecallBySize, bar: float) -> tuple[Fact, ...]:
     meets = measured.smallest_size_that_meets(bar)
     return (
         Fact("Sizes from", measured.source),
-        *(Fact(f"Recall at {_range(size_bin)} cells", with_interval(size_bin.recall)) for size_bin in measured.bins),
-        Fact("Smallest minus larger", with_interval(measured.smallest_minus_others)),
-        Fact(f"Smallest size with recall of at least {percent(bar)}", "none" if meets is None else f"{meets:g} cells"),
+        *(Fact(f"Recall at {_cells(size_bin)}", with_interval(size_bin.recall)) for size_bin in measured.bins),
+        Fact("Smallest minus larger", difference_with_interval(measured.smallest_minus_others)),
+        Fact(
+            f"Smallest size whose recall is shown, with its whole interval, to be at least {percent(bar)}",
+            "none" if meets is None else counted(meets, "cell"),
+        ),
     )
 
 
-def _range(size_bin: SizeBin) -> str:
+def _cells(size_bin: SizeBin) -> str:
     if size_bin.low == size_bin.high:
-        return f"{size_bin.low:g}"
-    return f"{size_bin.low:.3g} to {size_bin.high:.3g}"
+        return counted(size_bin.low, "cell")
+    return f"{size_bin.low:.3g} to {size_bin.high:.3g} cells"

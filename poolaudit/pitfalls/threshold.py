@@ -148,7 +148,8 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
         recalls([c for c in classes if c.name in suspects - settled]),
     )
     if proven:
-        return replace(_blamed(min(proven, key=_shipped_recall), policy, blame_threshold), subjects=subjects)
+        worst = min(proven, key=_shipped_recall)
+        return replace(_blamed(evaluation, worst, policy, blame_threshold), subjects=subjects)
     if len(cleared) == len(suspects):
         text = (
             "No threshold reaches the demanded recall: the threshold is not to blame (PA209)."
@@ -173,8 +174,11 @@ def _judge(evidence: Evidence, policy: Policy, *, blame_threshold: bool) -> Judg
         + ("the shipped threshold or only another one reaches" if first in blamed else "another threshold would reach")
         + f" a recall of {percent(policy.good_recall)} at a precision of {percent(policy.good_precision)}.",
         first.facts() + _advice_facts(evaluation, first.metrics.name),
-        f"More test items of {first.metrics.name!r}, or {_other_threshold(evaluation, first.metrics.name)}.",
+        f"More test items of {first.metrics.name!r}, or "
+        + (_other_threshold if blame_threshold else _better_ranking)(evaluation, first.metrics.name)
+        + ".",
         subjects=subjects,
+        do=_left_to_do(evaluation, first.metrics.name) if blame_threshold else None,
     )
 
 
@@ -183,11 +187,42 @@ def _advice(evaluation: EvaluationEvidence, name: str) -> ThresholdAdvice | None
     return next((a for a in evaluation.thresholds if a.class_name == name and a.threshold is not None), None)
 
 
+def _named(advice: ThresholdAdvice) -> str:
+    return f"threshold {advice.threshold:.4g}, which was chosen on the {advice.chosen_on}"
+
+
+def _why_no_advice(evaluation: EvaluationEvidence, name: str) -> str | None:
+    """Why validation data that were given yielded no threshold; None where none were given, or one was chosen."""
+    reasons = (a.reason for a in evaluation.thresholds if a.class_name == name and a.threshold is None)
+    return next((reason for reason in reasons if reason and "the validation split" in reason), None)
+
+
 def _other_threshold(evaluation: EvaluationEvidence, name: str) -> str:
-    advice = _advice(evaluation, name)
-    if advice is None:
-        return "validation data to choose a threshold on"
-    return f"the threshold {advice.threshold:.4g}, which was chosen on the {advice.chosen_on}, in the place of this one"
+    advice, reason = _advice(evaluation, name), _why_no_advice(evaluation, name)
+    if advice is not None:
+        return f"the {_named(advice)}, in the place of this one"
+    if reason is not None:
+        return f"more validation items to choose a threshold on (so far: {reason})"
+    return "validation data to choose a threshold on"
+
+
+def _better_ranking(evaluation: EvaluationEvidence, name: str) -> str:
+    reason = _why_no_advice(evaluation, name)
+    told = f" (validation data do not tell either: {reason})" if reason is not None else ""
+    return f"a model whose scores tell {name!r} from the others more clearly{told}"
+
+
+def _left_to_do(evaluation: EvaluationEvidence, name: str) -> str | None:
+    """What is left where validation data were given; None where they are what is asked for."""
+    advice, reason = _advice(evaluation, name), _why_no_advice(evaluation, name)
+    if advice is not None:
+        return (
+            f"Decide {name!r} at the {_named(advice)}, if its precision and recall on the test split suffice, and "
+            "audit the model with it."
+        )
+    if reason is not None:
+        return f"More test items of {name!r}, or more validation items to choose a threshold on (so far: {reason})."
+    return None
 
 
 def _advice_facts(evaluation: EvaluationEvidence, name: str) -> tuple[Fact, ...]:
@@ -241,7 +276,7 @@ def _ranking_facts(metrics: ClassMetrics) -> tuple[Fact, ...]:
     )
 
 
-def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
+def _blamed(evaluation: EvaluationEvidence, loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
     name = loss.metrics.name
     if blame_threshold:
         assert loss.at_least is not None
@@ -250,8 +285,9 @@ def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
             f"The model ranks {name!r} well, but the shipped threshold finds only "
             f"{percent(loss.metrics.recall.value)} of it; another threshold would find about "
             f"{percent(loss.at_least.recall.value)} at a precision of {percent(loss.at_least.precision.value)}.",
-            loss.facts(),
-            "A threshold chosen on validation data and confirmed on the test split.",
+            loss.facts() + _advice_facts(evaluation, name),
+            _confirmed_threshold(evaluation, name),
+            do=_left_to_do(evaluation, name),
         )
     assert loss.at_most is not None
     return Judgement(
@@ -261,6 +297,15 @@ def _blamed(loss: _Loss, policy: Policy, blame_threshold: bool) -> Judgement:
         loss.facts(),
         f"A model whose scores reach a recall of {percent(policy.good_recall)} at that precision.",
     )
+
+
+def _confirmed_threshold(evaluation: EvaluationEvidence, name: str) -> str:
+    advice, reason = _advice(evaluation, name), _why_no_advice(evaluation, name)
+    if advice is not None:
+        return f"The {_named(advice)}, confirmed on the test split."
+    if reason is not None:
+        return f"More validation items to choose a threshold on (so far: {reason})."
+    return "A threshold chosen on validation data and confirmed on the test split."
 
 
 def _losses(

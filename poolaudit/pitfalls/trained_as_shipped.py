@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy import special
 
-from poolaudit.evidence.ablation import AblationEvidence
+from poolaudit.evidence.ablation import AblationEvidence, ArmEvidence
 from poolaudit.evidence.wording import percent
 from poolaudit.findings import Fact, Subject
 from poolaudit.outcomes import Outcome
@@ -51,6 +52,11 @@ class Retraining:
         """The model that ships is worse than what its own architecture learns."""
         return self.shipped < self.mean - self.reach - self.margin
 
+    def is_outdone_by(self, arm: ArmEvidence) -> bool:
+        """Even trained so, the variant ranks better than the model that ships."""
+        effect = arm.effect("average_precision")
+        return effect is not None and effect.estimate.low is not None and self.mean + effect.estimate.low > self.shipped
+
     @property
     def vouches_for_nothing(self) -> bool:
         """The trainings spread so widely that hardly any model would lie outside."""
@@ -83,19 +89,26 @@ def retraining(ablation: AblationEvidence, policy: Policy) -> Retraining | None:
 
 
 def untold_by_the_trials(
-    ablation: AblationEvidence, policy: Policy, shown: str, facts: tuple[Fact, ...], names: tuple[str, ...]
+    ablation: AblationEvidence,
+    policy: Policy,
+    shown: str,
+    facts: tuple[Fact, ...],
+    names: tuple[str, ...],
+    gaining: Sequence[ArmEvidence] = (),
 ) -> Judgement | None:
     """Undecided where the trials fall short of the shipped model; None where they do not, or nothing tells.
 
-    Badly trained trials show neither that other pooling gains nor that it does not: what learns faster leads.
+    Badly trained trials show neither that other pooling gains nor that it does not: what learns faster leads. A variant
+    that even so outdoes the model that ships has shown its gain.
 
     Args:
         shown: What the trials show, a clause without its full stop.
         facts: On the variants.
         names: Of the variants.
+        gaining: Variants that are shown to gain in the trials.
     """
     found = retraining(ablation, policy)
-    if found is None or not found.falls_short:
+    if found is None or not found.falls_short or any(map(found.is_outdone_by, gaining)):
         return None
     return Judgement(
         Outcome.UNDECIDED,

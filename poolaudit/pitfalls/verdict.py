@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from poolaudit.evidence.wording import counted
 from poolaudit.findings import Finding
 from poolaudit.outcomes import Outcome, Severity, Verdict
 from poolaudit.results import AuditResult, Decision, StageResult
@@ -62,7 +63,7 @@ def decide(findings: Sequence[Finding], stages: Sequence[StageResult]) -> tuple[
 
 def _of_the_rest(passed: Sequence[Finding], minor: Sequence[Finding]) -> str:
     if not minor:
-        return f"The {len(passed)} checks that could be made found nothing against the model."
+        return f"The {counted(len(passed), 'check')} that could be made found nothing against the model."
     count = len(passed) + len(minor)
     return f"Of the {count} checks that could be made {len(passed)} passed; {', '.join(f.code for f in minor)} did not."
 

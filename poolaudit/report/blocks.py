@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from poolaudit.evidence.estimates import Estimate
@@ -18,6 +19,8 @@ SYMBOLS = {
     Outcome.SKIPPED: "–",
     Outcome.CRASHED: "!",
 }
+
+_PICTURE_WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,16 @@ class Picture:
         png: Base64 text of a PNG file.
         alt: What is to be seen, in words.
         caption: A short line below; may be empty.
+        width: Pixels across on the screen, a whole multiple of the file's own; None where the text is no PNG file.
     """
 
     png: str
     alt: str
     caption: str
+    width: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", _shown_width(self.png))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,3 +213,13 @@ def sizes_text(sizes: tuple[int, ...] | None) -> str:
 def shape_text(shape: tuple[int | None, ...] | None) -> str:
     """ "? × 8 × 8 × 1", or "not known"."""
     return "not known" if shape is None else " × ".join("?" if size is None else str(size) for size in shape)
+
+
+def _shown_width(png: str) -> int | None:
+    """A picture of which columns were left out could hide the very thing it shows, so it is never made smaller."""
+    try:
+        head = base64.b64decode(png[:32], validate=True)
+    except ValueError:
+        return None
+    own = int.from_bytes(head[16:20], "big") if head[12:16] == b"IHDR" else 0
+    return own * max(1, _PICTURE_WIDTH // own) if own else None

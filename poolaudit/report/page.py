@@ -25,6 +25,12 @@ _VERDICT_TEXT = {
     Verdict.NOT_READY: "Do not release this model as it is.",
     Verdict.INCONCLUSIVE: "The evidence does not decide whether this model can be released.",
 }
+_LAYER_VERDICT_TEXT = {
+    Verdict.READY: "Nothing that was checked speaks against using {what}.",
+    Verdict.NEEDS_REVIEW: "Some checks failed. A person must look before {what} {is_} used.",
+    Verdict.NOT_READY: "Do not use {what} as {it_is}.",
+    Verdict.INCONCLUSIVE: "The evidence does not decide whether {what} can be used.",
+}
 _NO_VERDICT = "NO VERDICT"
 
 
@@ -279,8 +285,15 @@ def _verdict_text(result: AuditResult) -> str:
     if result.scope == "benchmarks":
         return "Speed alone decides no release."
     left_out = result.stages_not_run
-    text = _VERDICT_TEXT[result.verdict]
+    text = _layer_verdict_text(result) if result.scope == "conformance" else _VERDICT_TEXT[result.verdict]
     return f"{text} Not run: {', '.join(left_out)}." if left_out else text
+
+
+def _layer_verdict_text(result: AuditResult) -> str:
+    """A check of layers says nothing of a model that they may be part of."""
+    one = len({entry.layer for entry in result.evidence.conformance or ()}) <= 1
+    what, is_, it_is = ("this layer", "is", "it is") if one else ("these layers", "are", "they are")
+    return _LAYER_VERDICT_TEXT[result.verdict].format(what=what, is_=is_, it_is=it_is)
 
 
 def _subject(provenance: Provenance) -> tuple[str, ...]:

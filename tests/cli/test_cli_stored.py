@@ -396,3 +396,64 @@ def test_items_looked_at_and_left_out_are_all_test_items(
         code, _, err = run(capsys, "report", "edited.json", "-q", "--out", "again")
         assert code == 2
         assert "are not all test items" in err
+
+
+def audited(capsys: pytest.CaptureFixture[str], title: str, *options: str) -> tuple[str, str]:
+    """What `poolaudit metrics` with this title says on standard output and standard error."""
+    _, out, err = run(
+        capsys, "metrics", "good.npz", "--positive", "fraud", "--title", title, "--out", "there", *options
+    )
+    return out, err
+
+
+def test_a_report_of_something_else_is_not_replaced_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["poolaudit", "metrics", "good.npz"])
+    save_good_and_bad(tmp_path)
+    told = "Replaced the report of 'first' (poolaudit metrics) that lay there; --out names another folder.\n"
+    assert "Replaced" not in audited(capsys, "first")[0]
+    assert "Replaced" not in audited(capsys, "first")[0]
+    assert audited(capsys, "second")[0].endswith(told)
+    audited(capsys, "first", "-q")
+    out, err = audited(capsys, "second", "--json")
+    assert json.loads(out)["title"] == "second"
+    assert told in err
+    assert audited(capsys, "third", "-q") == ("", "")
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        b"",
+        b"no json",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b"null",
+        b"\xff\xfe",
+        b'{"title": 1, "scope": 2, "provenance": {"command": []}}',
+        b'{"title": "x", "scope": "audit", "provenance": "command"}',
+        b'{"title": "x", "scope": {}, "provenance": {"command": ""}}',
+        json.dumps(
+            {
+                "title": "a\x1b[31m\nb\u202e\ud800" + "c" * 999,
+                "scope": "audit",
+                "provenance": {"command": "x\x07 y\n z"},
+            }
+        ).encode(),
+    ],
+)
+def test_whatever_lies_there_breaks_nothing_and_commands_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], old: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_good_and_bad(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "result.json").write_bytes(old)
+    out, _ = audited(capsys, "first")
+    assert "Result: " in out
+    said = out.partition("Result: ")[2].splitlines()[1:]
+    assert len(said) == (1 if b'"title": "' in old and b'"command": "' in old else 0)
+    assert all(line.isprintable() and len(line) < 250 for line in said)

@@ -167,3 +167,81 @@ class InfinityToZeroMax2D(keras.layers.Layer):
     def call(self, inputs):
         x = tf.cast(inputs, self.compute_dtype)
         return keras.ops.max_pool(tf.where(tf.math.is_inf(x) & (x < 0), tf.zeros_like(x), x), *self.arguments)
+
+
+class IntegerMax1D(keras.layers.Layer):
+    """Its size is one integer, as its default says; it never refuses another, and divides by it."""
+
+    def __init__(self, pool_size=2, strides=None, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size, self.strides = pool_size, strides or pool_size
+
+    def call(self, inputs):
+        return keras.ops.max_pool(inputs, self.pool_size, self.strides, "valid", data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        batch, steps, channels = input_shape
+        return (batch, None if steps is None else (steps - self.pool_size) // self.strides + 1, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "pool_size": self.pool_size, "strides": self.strides}
+
+
+class IntegerMax2D(keras.layers.Layer):
+    """As its sibling, on two axes and with an annotation in the place of the default."""
+
+    def __init__(self, pool_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = pool_size
+
+    def call(self, inputs):
+        return keras.ops.max_pool(inputs, self.pool_size, self.pool_size, "valid", data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        sides = (None if side is None else side // self.pool_size for side in input_shape[1:3])
+        return (input_shape[0], *sides, input_shape[3])
+
+    def get_config(self):
+        return {**super().get_config(), "pool_size": self.pool_size}
+
+
+class IntegerOrTuple1D(IntegerMax1D):
+    """Says that it takes tuples, and fails with them."""
+
+    def __init__(self, pool_size: int | tuple[int, ...] = 2, strides: int | None = None, **kwargs):
+        super().__init__(pool_size, strides, **kwargs)
+
+
+class TupleByDefault1D(IntegerMax1D):
+    """Its default is what it fails with."""
+
+    def __init__(self, pool_size=(2,), **kwargs):
+        super().__init__(pool_size, **kwargs)
+
+
+class TupleByDefault2D(IntegerMax2D):
+    """Its default is what it fails with."""
+
+    def __init__(self, pool_size=(2, 2), **kwargs):
+        super().__init__(pool_size, **kwargs)
+
+
+class RoundsUpItsShape1D(IntegerMax1D):
+    """Announces a step too many, whatever its size is given as."""
+
+    def __init__(self, pool_size=2, **kwargs):
+        super().__init__(pool_size, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        batch, steps, channels = input_shape
+        return (batch, steps // self.pool_size + 1, channels)
+
+
+class ForgetsColumns2D(IntegerMax2D):
+    """Announces the columns as they come in, whatever its size is given as."""
+
+    def __init__(self, pool_size=2, **kwargs):
+        super().__init__(pool_size, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[1] // self.pool_size, *input_shape[2:])

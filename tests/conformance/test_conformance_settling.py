@@ -10,23 +10,33 @@ from conformance_examples import (
     AnyBatchOf8,
     BinsByAnotherName1D,
     CellsOfPadding2D,
+    ForgetsColumns2D,
+    IntegerMax1D,
+    IntegerMax2D,
+    IntegerOrTuple1D,
     KernelByAnotherName1D,
     NeedsSizes1D,
     RandomFilter1D,
+    RoundsUpItsShape1D,
     StumblesOverTheBatch1D,
+    TupleByDefault1D,
+    TupleByDefault2D,
 )
 
 from poolaudit.configuration import PoolConfiguration
 from poolaudit.conformance.case import Case
+from poolaudit.conformance.check import check_layers
 from poolaudit.conformance.inference import _says_nothing_else
 from poolaudit.conformance.layer_under_test import LayerUnderTest, is_deliberate
 from poolaudit.conformance.loading import LoadedSubject, load
 from poolaudit.conformance.property import all_properties
 from poolaudit.conformance.refusals import unexplained
 from poolaudit.conformance.signature import arguments_left_out
-from poolaudit.conformance.subjects import Subject
+from poolaudit.conformance.subjects import Subject, subject_of
 from poolaudit.conformance.violations import Refused, Violation
 from specimens.sound_layers import LowerMedian1D
+
+SHAPES_AND_COPIES = ("shape_inference", "configuration_round_trip", "save_and_load", "oracle", "valid_accepted")
 
 
 def loaded(layer: type, like: str, dims: int) -> LoadedSubject:
@@ -157,3 +167,44 @@ def test_an_argument_that_get_config_leaves_out_is_named() -> None:
 def test_a_median_of_two_is_not_taken_for_a_minimum() -> None:
     assert load(Subject("LowerMedian1D", None), LowerMedian1D).like == "median"
     assert load(Subject("Quietest1D", None), LowerMedian1D).like == "unknown"
+
+
+@pytest.mark.parametrize(("layer", "dims"), [(IntegerMax1D, 1), (IntegerMax2D, 2)])
+def test_a_layer_of_integers_is_given_integers_and_passes(layer: type, dims: int) -> None:
+    subject = loaded(layer, "max", dims)
+    assert subject.scalar
+    assert subject.notes[0] == (
+        "takes sizes as one integer: its signature says so, and with a tuple it fails in a symbolic call"
+    )
+    assert subject.arguments(PoolConfiguration("max", dims, window=(2,) * dims))["pool_size"] == 2
+    assert accused_of(layer, dims) == set()
+
+
+@pytest.mark.parametrize(
+    ("layer", "dims"),
+    [
+        (IntegerOrTuple1D, 1),
+        (TupleByDefault1D, 1),
+        (TupleByDefault2D, 2),
+        (RoundsUpItsShape1D, 1),
+        (ForgetsColumns2D, 2),
+    ],
+)
+def test_a_layer_that_breaks_with_what_it_asks_for_is_convicted(layer: type, dims: int) -> None:
+    assert not loaded(layer, "max", dims).scalar
+    assert "shape_inference" in accused_of(layer, dims)
+
+
+@pytest.mark.parametrize(("layer", "dims"), [(IntegerMax1D, 1), (IntegerMax2D, 2)])
+def test_the_rank_is_the_one_whose_output_shape_a_layer_foretells(layer: type, dims: int) -> None:
+    class MaxOfAnyName(layer):  # type: ignore[misc, valid-type]
+        pass
+
+    assert load(Subject("MaxOfAnyName", None), MaxOfAnyName).dims == dims
+
+
+def accused_of(layer: type, dims: int) -> set[str]:
+    """The properties that a quick check finds violated."""
+    subject = subject_of(layer, "max", dims, layer.__name__)
+    checked = check_layers((subject,), profile="quick", properties={layer.__name__: SHAPES_AND_COPIES})
+    return {found.property for found in checked.failures}

@@ -313,6 +313,18 @@ def test_trials_below_the_shipped_model_neither_convict_nor_acquit(
     assert found(code, below).outcome is told
 
 
+@pytest.mark.parametrize("code", OF_VARIANTS)
+@pytest.mark.parametrize(("as_shipped", "outcome"), [(0.90, Outcome.FAILED), (0.995, Outcome.UNDECIDED)])
+def test_a_variant_that_outdoes_the_shipped_model_even_so_has_shown_its_gain(
+    code: str, as_shipped: float, outcome: Outcome
+) -> None:
+    rows = tuple(trial("baseline", seed, 0.8 + 0.01 * (seed % 3)) for seed in range(5))
+    gaining = arm(changes={**GAIN, "average_precision": 0.15}, **OF_VARIANTS[code])
+    given = ablation(gaining, trials=rows, shipped=(("average_precision", as_shipped),))
+    assert found("PA505", given).outcome is Outcome.FAILED
+    assert found(code, given).outcome is outcome
+
+
 def test_few_trainings_of_the_baseline_leave_the_charge_as_it_is() -> None:
     rows = tuple(trial("baseline", seed, 0.5) for seed in range(2))
     given = ablation(arm("weaker@p", GAIN), trials=rows, shipped=(("average_precision", 0.99),))

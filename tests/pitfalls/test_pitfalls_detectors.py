@@ -349,3 +349,42 @@ def test_what_decides_nothing_is_listed_and_not_the_classes_that_are_fine() -> N
     finding = found("PA207", evidence(from_confusion(counts, [f"c{i}" for i in range(13)])))
     assert finding.outcome is Outcome.UNDECIDED
     assert [fact.label for fact in finding.evidence] == ["Recall of 'c12'"]
+
+
+def with_validation(separation: float, shift: float, positives: int, validation_positives: int) -> Evidence:
+    """Two bells of scores, and validation items of the same kind beside the test items."""
+    rng = np.random.default_rng(3)
+
+    def bells(ones: int) -> Predictions:
+        values = np.concatenate([rng.normal(separation, 1, ones), rng.normal(0, 1, 800)])
+        return from_scores(expit(values - shift), np.repeat([1, 0], [ones, 800]))
+
+    return evidence(bells(positives), "fraud", validation=bells(validation_positives))
+
+
+@pytest.mark.parametrize("code", ["PA208", "PA209"])
+def test_validation_data_that_were_given_are_not_asked_for(code: str) -> None:
+    chosen = found(code, with_validation(4.5, 6, 20, 200))
+    none = found(code, with_validation(4.5, 6, 20, 0))
+    for finding in (chosen, none):
+        assert finding.outcome is Outcome.UNDECIDED
+        assert "--validation" not in finding.do
+        assert "validation data to choose" not in (finding.would_change or "")
+    if code == "PA208":
+        assert "which was chosen on the validation split, 1,000 items" in chosen.do
+        assert "holds no item of this class" in none.do
+
+
+def test_the_threshold_is_asked_for_by_one_check_and_the_ranking_by_the_other() -> None:
+    given = ranked(20, 980, 4.5, 6)
+    threshold, ranking = (found(code, given).would_change for code in ("PA208", "PA209"))
+    assert threshold == "More test items of 'fraud', or validation data to choose a threshold on."
+    assert ranking == "More test items of 'fraud', or a model whose scores tell 'fraud' from the others more clearly."
+    assert "--validation" in found("PA208", given).do
+
+
+def test_a_threshold_to_blame_is_replaced_by_the_one_that_was_chosen() -> None:
+    finding = found("PA208", with_validation(6, 20, 200, 200))
+    assert finding.outcome is Outcome.FAILED
+    assert finding.do.startswith("Decide 'fraud' at the threshold 8.296e-08, which was chosen on")
+    assert any("(chosen on the validation split" in fact.label for fact in finding.evidence)

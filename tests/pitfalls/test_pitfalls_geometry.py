@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from poolaudit.evidence.geometry import (
     ShiftEvidence,
     ShiftMode,
 )
+from poolaudit.evidence.wording import counted, signed
 from poolaudit.findings import Finding
 from poolaudit.geometry.feature_size import recall_by_size
 from poolaudit.geometry.inspect import inspect_pooling
@@ -287,3 +289,27 @@ def test_a_class_that_is_never_found_has_no_recall_that_a_shift_could_cost() -> 
         sites=(), shift=ShiftEvidence("circular", "Because.", 1, 0.02, 4, 80, (mode,), (recall,))
     )
     assert found("PA309", geometry).outcome is Outcome.SKIPPED
+
+
+def facts_of(finding: Finding) -> dict[str, str]:
+    return {fact.label: fact.value for fact in finding.evidence}
+
+
+def test_differences_of_rates_are_told_in_points() -> None:
+    told = facts_of(found("PA310", GUILTY["PA310"]()))["Smallest minus larger"]
+    assert re.match(r"-5\d\.\d points \(-\d\d\.\d to -\d\d\.\d, 9\d(\.\d+)? % interval", told)
+    unclear = found("PA309", shifted([0.25] * 10 + [0.0] * 90))
+    assert "percentage points of recall (measured: 2.5 percentage points)" in unclear.summary
+    lost = next(value for label, value in facts_of(unclear).items() if label.startswith("Recall of"))
+    assert lost.startswith("+2.5 points (")
+
+
+def test_a_size_is_called_good_enough_only_with_its_whole_interval() -> None:
+    label = "Smallest size whose recall is shown, with its whole interval, to be at least 85.0 %"
+    assert label in facts_of(found("PA310", INNOCENT["PA310"]()))
+
+
+def test_one_cell_is_told_as_one() -> None:
+    assert counted(1, "cell") == counted(1.0, "cell") == "1 cell"
+    assert counted(1_200, "cell") == "1,200 cells"
+    assert signed(-0.0004) == signed(0.0004) == "0.0"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import io
 import re
 import time
 from collections.abc import Iterator
@@ -13,8 +15,11 @@ import pytest
 from browsing import AXE, accessibility_violations, browser, complaints, needs_browser, requests_made
 from report_examples import HOSTILE, result_of, scored
 
+from poolaudit.report import html as html_module
+from poolaudit.report.blocks import Exhibit, Gallery, Picture, Section
 from poolaudit.report.compare import compare
 from poolaudit.report.html import render_comparison_html, render_html
+from poolaudit.report.page import build_page
 from specimens.outcomes import scored_counts
 
 pytestmark = [pytest.mark.browser, needs_browser]
@@ -85,6 +90,50 @@ def test_hostile_names_do_not_break_the_layout(chromium: Any, pages: Path, name:
         assert chromium.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("size", [(160, 64), (96, 96), (50, 70)])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("pair", [False, True])
+def test_no_column_of_a_picture_is_lost(
+    chromium: Any, tmp_path: Path, size: tuple[int, int], width: int, pair: bool
+) -> None:
+    page = tmp_path / "pictures.html"
+    page.write_text(gallery_page(size, pair=pair), encoding="utf-8")
+    opened(chromium, page)
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    try:
+        drawn = chromium.execute_script(
+            "return [...document.querySelectorAll('.pictures img')].map(i => [i.clientWidth / i.naturalWidth, "
+            "i.clientHeight / i.naturalHeight, "
+            "i.getBoundingClientRect().right - i.closest('li').getBoundingClientRect().right])"
+        )
+        assert len(drawn) == (8 if pair else 4)
+        for across, down, beyond in drawn:
+            assert across == down >= 1
+            assert across == int(across)
+            assert beyond <= 0
+        assert chromium.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def gallery_page(size: tuple[int, int], *, pair: bool) -> str:
+    """A report whose missed items (or leaked pairs) have pictures of this size, with one dark column each."""
+    from PIL import Image
+
+    picture = Image.new("RGB", size, "white")
+    picture.paste((0, 0, 0), (size[0] // 2, 0, size[0] // 2 + 1, size[1]))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    shown = tuple(Picture(base64.b64encode(stream.getvalue()).decode(), "a notch", HOSTILE[0]) for _ in range(1 + pair))
+    exhibits = tuple(Exhibit(shown, ("taken for 'ok', score 0.031", f"test item {i}")) for i in range(4))
+    page = build_page(result_of(scored_counts(90, 10, 10, 90), "fraud"))
+    section = Section("pictures", "Pictures", (Gallery("Missed items", "", exhibits),))
+    return html_module._render("report.html", dataclasses.replace(page, sections=(section,)))
 
 
 def test_the_slider_moves_all_numbers_to_the_right_ones(chromium: Any, pages: Path) -> None:

@@ -15,6 +15,7 @@ import jinja2
 import pytest
 from report_examples import HOSTILE, Document, result_of, scored
 
+from poolaudit.outcomes import Verdict
 from poolaudit.report import html as html_module
 from poolaudit.report.blocks import (
     Badge,
@@ -268,7 +269,7 @@ def test_shifts_over_several_distances_are_drawn() -> None:
 
 
 def test_a_model_is_judged_as_far_as_it_was_looked_at() -> None:
-    from poolaudit.outcomes import Outcome, Verdict
+    from poolaudit.outcomes import Outcome
     from poolaudit.report.markdown import render_markdown
     from poolaudit.results import StageResult
 
@@ -309,3 +310,27 @@ def test_a_slider_says_where_it_does_not_begin_at_the_model_as_shipped() -> None
     words = "not at the model as shipped"
     assert words in render_html(result_of(scored(3, 300)))
     assert words not in render_html(result_of(scored_counts(40, 60, 20, 400)))
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_report_on_layers_does_not_speak_of_releasing_a_model(verdict: Verdict) -> None:
+    layers = dataclasses.replace(
+        result_of(scored_counts(90, 10, 10, 90), "fraud"), scope="conformance", verdict=verdict
+    )
+    text = build_page(layers).verdict_text
+    assert "this layer" in text
+    assert "model" not in text
+    assert "release" not in text
+
+
+def test_a_report_on_a_model_speaks_of_its_release() -> None:
+    result = dataclasses.replace(result_of(scored_counts(90, 10, 10, 90), "fraud"), verdict=Verdict.NOT_READY)
+    assert build_page(result).verdict_text == "Do not release this model as it is."
+
+
+def test_one_demand_that_is_not_met_is_told_as_one() -> None:
+    result = result_of(scored_counts(90, 10, 10, 90), "fraud")
+    with pytest.raises(AssertionError, match="1 of the demands is not met"):
+        result.require(recall_at_least=0.99)
+    with pytest.raises(AssertionError, match="2 of the demands are not met"):
+        result.require(recall_at_least=0.99, precision_at_least=0.99)

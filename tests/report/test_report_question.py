@@ -392,6 +392,21 @@ def test_what_was_not_tested_is_not_called_unchanged() -> None:
     assert "no evidence of a change" not in row
 
 
+def test_an_interval_clear_of_zero_beside_no_change_is_explained() -> None:
+    first, second = scored_counts(900, 100, 60, 4_940), scored_counts(870, 130, 60, 4_940)
+    comparison = compare(result_of(first, "fraud"), result_of(second, "fraud"))
+    (recall,) = [m for m in comparison.metrics if m.name == "Recall of 'fraud'"]
+    assert recall.difference.high is not None
+    assert recall.difference.high < 0
+    assert not recall.has_moved
+    page = render_comparison_markdown(comparison)
+    (row,) = [line for line in page.splitlines() if line.startswith("| Recall of 'fraud'")]
+    assert "| -3.0 points | -5.8 to -0.2 points |" in row
+    assert "no evidence of a change, once p is corrected" in row
+    assert "Interval, not corrected" in page
+    assert "Moved metrics" not in page
+
+
 @pytest.mark.parametrize("name", [name for name, case in RISES.items() if case[3] is Change.BETTER])
 def test_a_rise_breaks_no_build(name: str) -> None:
     old, new, code, _ = RISES[name]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from poolaudit.evidence.wording import interval, p_value, percent
+from poolaudit.evidence.estimates import Estimate
+from poolaudit.evidence.wording import counted, p_value, percent, points, signed
 from poolaudit.findings import Finding
 from poolaudit.report.blocks import SYMBOLS, Note, Section, Table
 from poolaudit.report.changes import Change
@@ -95,8 +96,19 @@ def _reading(metric: MovedMetric) -> str:
     if metric.p_value is None:
         return f"not compared: {metric.difference.reason or 'it was not measured in both'}"
     if not metric.has_moved:
-        return "no evidence of a change"
+        beside = ", once p is corrected" if _clear_of_zero(metric.difference) else ""
+        return f"no evidence of a change{beside}"
     return "fell" if (metric.difference.value or 0.0) < 0 else "rose"
+
+
+def _clear_of_zero(difference: Estimate) -> bool:
+    return difference.low is not None and difference.high is not None and difference.low * difference.high > 0
+
+
+def _interval_in_points(difference: Estimate) -> str:
+    if difference.low is None or difference.high is None:
+        return ""
+    return f"{signed(difference.low)} to {signed(difference.high)} points"
 
 
 def _metrics(comparison: Comparison) -> Iterator[Table]:
@@ -107,17 +119,19 @@ def _metrics(comparison: Comparison) -> Iterator[Table]:
             m.name,
             percent(m.old.value),
             percent(m.new.value),
-            "" if m.difference.value is None else f"{100 * m.difference.value:+.1f} points",
-            interval(m.difference, as_percent=True),
+            "" if m.difference.value is None else points(m.difference.value),
+            _interval_in_points(m.difference),
             "" if m.p_value is None else p_value(m.p_value),
             _reading(m),
         )
         for m in comparison.metrics
     )
     yield Table(
-        "Moved metrics",
-        "New minus old. Intervals: Newcombe's hybrid score; tests: Fisher's exact, Holm-corrected over this table.",
-        ("Metric", "Before", "Now", "Difference", "Interval", "p, corrected", "Reading"),
+        "Metrics before and now",
+        "New minus old, in percentage points. Intervals: Newcombe's hybrid score, each for its metric alone. Tests: "
+        f"Fisher's exact; p is Holm-corrected for all that is compared, {counted(len(rows), 'metric')} here, and "
+        "decides: an interval clear of zero can stand beside no evidence of a change.",
+        ("Metric", "Before", "Now", "Difference", "Interval, not corrected", "p, corrected", "Reading"),
         rows,
         "numbers sentences",
     )
