@@ -25,7 +25,8 @@ def recall_is_decided_by_groups_too(evidence: Evidence, policy: Policy) -> Judge
         check is undecided. Where no groups are named, items of equal content are one. Precision and the other metrics
         keep their intervals by items.
     Do: Test on further groups; further items of the same groups say little.
-    False alarm: Groups that have nothing to do with the answers, such as batches of upload: leave out the column.
+    False alarm: Groups that have nothing to do with the answers, such as batches of upload: leave out the column. Items
+        that are equal by nature, such as signals of few discrete values: a column `group` with a name for each says so.
     """
     evaluation = evidence.evaluation
     if evaluation is None:

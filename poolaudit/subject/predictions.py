@@ -35,7 +35,7 @@ from poolaudit.subject.probabilities import (
     probability_matrix,
     require_sum_one,
 )
-from poolaudit.subject.splits import Array, DataSplit, columns_at, text_column
+from poolaudit.subject.splits import Array, DataSplit, columns_at, group_names, text_column
 
 _EXPECTED = "label with p_<class> for each class, or label and score (with --positive), or label and predicted"
 _LABELS_ALONE = (
@@ -140,7 +140,8 @@ def read_predictions(path: str | Path, *, positive: str | None = None) -> Predic
         predicted,
         probabilities,
         names,
-        *(_texts(columns.get(name), f"{source}: {name}") for name in ("group", "time", "path")),
+        group_names(_texts(columns.get("group"), f"{source}: group")),
+        *(_texts(columns.get(name), f"{source}: {name}") for name in ("time", "path")),
         source=source,
         stated=stated + ".",
         normalised=probabilities is not None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from poolaudit.subject.digest import content_sha256, row_chunks
 SPLIT_NAMES = ("test", "train", "validation")
 Array = np.ndarray[Any, Any]
 _CHUNK_BYTES = 16 << 20
+_WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 
 
 def columns_at(table: object, names: Sequence[str], chosen: Array) -> dict[str, Any]:
@@ -222,7 +224,7 @@ def finish_split(
         inputs=inputs,
         labels=labels,
         class_names=class_names,
-        groups=text_column(raw.groups),
+        groups=group_names(raw.groups),
         times=text_column(raw.times),
         paths=text_column(raw.paths),
         source=raw.source,
@@ -270,13 +272,23 @@ def text_column(column: Array | None) -> Array | None:
     if column.dtype.kind == "M":  # tolist() of nanoseconds gives bare integers
         column = column.astype(str)
     texts = np.empty(len(column), object)
-    texts[:] = [_text(value) for value in column.tolist()]
+    texts[:] = [None if str(value) in {"", "nan", "NaT", "None"} else str(value) for value in column.tolist()]
     return texts
 
 
-def _text(value: object) -> str | None:
-    """As it is written, without blanks around it; whole numbers without a point: a column with gaps holds floats."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    return None if text in {"", "nan", "NaT", "None"} else text
+def group_names(column: Array | None) -> Array | None:
+    """As `text_column`, one name for one group: without blanks around it, and whole numbers without a point.
+
+    A column of whole numbers with a gap is written, and read, as 3.0 instead of 3.
+    """
+    texts = text_column(column)
+    if texts is None:
+        return None
+    names = {text: None if text is None else _group_name(text) for text in set(texts.tolist())}
+    texts[:] = [names[text] for text in texts.tolist()]
+    return texts
+
+
+def _group_name(text: str) -> str | None:
+    whole = _WHOLE_NUMBER.fullmatch(text.strip())
+    return (whole.group(1) if whole else text.strip()) or None

@@ -212,7 +212,12 @@ def layer_rows(given: Given) -> Iterator[Row]:
     )
 
 
-def race_row() -> Row:
+def trial_rows(given: Given) -> Iterator[Row]:
+    yield _overhead_row()
+    yield _race_row()
+
+
+def _race_row() -> Row:
     """Trainings of the race beside those of the full grid, on the bank of scenarios with known truth."""
     import test_ablation_scenarios as bank
     from simulated import draw, race, scenario
@@ -248,7 +253,7 @@ def race_row() -> Row:
     )
 
 
-def overhead_row() -> Row:
+def _overhead_row() -> Row:
     """A bare fit beside a whole trial of the same training: processor time, which others on the machine leave alone."""
     import test_benchmark_ablation as ablation
 
@@ -289,8 +294,6 @@ def training_rows(given: Given) -> Iterator[Row]:
             "seeds differ in nothing but order; the same items and epochs",
             bar,
         )
-    yield overhead_row()
-    yield race_row()
 
 
 def leakage_rows(given: Given) -> Iterator[Row]:
@@ -333,6 +336,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Given], Iterator[Row]]]] = {
     "layers": ("Tests of pooling layers", layer_rows),
     "swap": ("Other pooling under trained weights", swap_rows),
     "training": ("Trainings", training_rows),
+    "trials": ("Trials of an ablation", trial_rows),
     "leakage": ("Copies of images", leakage_rows),
 }
 GROWTH = "How the work grows"

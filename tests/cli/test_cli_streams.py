@@ -22,10 +22,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("options", ["", "--json"])
 def test_a_full_disk_under_standard_output_is_one_message(options: str, tmp_path: Path) -> None:
-    done = shell(
-        f"$poolaudit metrics p.csv {options} --quiet > /dev/full; $poolaudit metrics p.csv {options} > /dev/full",
-        tmp_path,
-    )
+    done = shell(f"$poolaudit metrics p.csv {options} > /dev/full", tmp_path)
     assert done.returncode == 2
     assert "Standard output cannot be written to: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
@@ -38,7 +35,6 @@ def test_closed_streams_cost_no_report(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout
     assert shell("$poolaudit metrics p.csv --out other <&- >&- 2>&-", tmp_path).returncode == 0
     assert (tmp_path / "other" / "report.html").exists()
-    assert shell("$poolaudit metrics nowhere.csv <&- >&- 2>&-", tmp_path).returncode == 2
 
 
 def test_a_working_folder_that_is_gone_costs_nothing(tmp_path: Path) -> None:

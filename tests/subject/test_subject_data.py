@@ -18,7 +18,7 @@ from poolaudit.subject.data import (
     require_two_classes,
     resolve_class,
 )
-from poolaudit.subject.splits import text_column
+from poolaudit.subject.splits import group_names, text_column
 
 X = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3, 1)
 
@@ -227,12 +227,16 @@ def test_npz_round_trip_with_all_columns(tmp_path: Path) -> None:
 
 def test_a_group_is_the_same_whatever_column_it_stands_in() -> None:
     """A column of whole numbers with a gap is read as floats; blanks around a name are no part of it."""
-    with_gap = text_column(np.array([3.0, np.nan, 12.0, 2.5]))
+    with_gap = group_names(np.array([3.0, np.nan, 12.0, 2.5]))
     assert with_gap is not None
     assert with_gap.tolist() == ["3", None, "12", "2.5"]
-    plain = text_column(np.array([" 3", "", "12 ", "2.5"]))
-    assert plain is not None
-    assert plain.tolist() == with_gap.tolist()
+    for written in ([" 3", "", "12 ", "2.5"], ["3.0", " ", "12.0", "2.5"]):
+        plain = group_names(np.array(written, dtype=object))
+        assert plain is not None
+        assert plain.tolist() == with_gap.tolist()
+    paths = text_column(np.array(["\t=1+1", " a.png"], dtype=object))
+    assert paths is not None
+    assert paths.tolist() == ["\t=1+1", " a.png"], "a path is another with a blank"
 
 
 def test_the_hash_tells_content_apart() -> None:
