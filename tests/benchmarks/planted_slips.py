@@ -33,6 +33,11 @@ class Slip:
     dims: int
     plant: Callable[[type], None]
 
+    @property
+    def keras_file(self) -> str:
+        """The file with Keras's own tests of the layer: average_pooling_test.py has those of all ranks."""
+        return f"{self.like}_pooling_test.py"
+
 
 def _call(change: Callable[[Call], Call]) -> Callable[[type], None]:
     """Plants a layer's `call`, made of the sound one."""
