@@ -58,10 +58,23 @@ def keras_tests(slip: str | None = None) -> Said:
 
 
 def checked(subject: list[str], slip: str | None = None) -> Said:
-    """`poolaudit check`, start and report included."""
+    """`poolaudit check` with the quick profile, start and report included."""
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "results.json"
-        command = [sys.executable, "-m", "poolaudit", "check", *subject, "--json", str(listed), "--out", folder, "-q"]
+        command = [
+            sys.executable,
+            "-m",
+            "poolaudit",
+            "check",
+            *subject,
+            "--profile",
+            "quick",
+            "--json",
+            str(listed),
+            "--out",
+            folder,
+            "-q",
+        ]
         seconds, said = _timed(command, folder, slip)
         if not listed.exists():
             raise SystemExit(said)

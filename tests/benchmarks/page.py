@@ -178,12 +178,12 @@ def swap_rows(given: Given) -> Iterator[Row]:
 
 
 def layer_rows(given: Given) -> Iterator[Row]:
-    """Keras's own pooling tests: what they and `poolaudit check` find in Keras as it is, and of slips planted in it."""
+    """Keras's own pooling tests beside a quick `poolaudit check`: on Keras as it is, and with slips planted in it."""
     import layer_peers
 
     theirs, ours = layer_peers.keras_tests(), layer_peers.checked(["keras"])
     yield Row(
-        "all pooling layers of Keras as they are",
+        "all pooling layers of Keras as they are, quick profile",
         "Keras's own pooling tests",
         _seconds(ours.seconds),
         _seconds(theirs.seconds),
@@ -195,7 +195,7 @@ def layer_rows(given: Given) -> Iterator[Row]:
     missed = [name for name, _, one in said if not one.found]
     passed = [name for name, one, _ in said if not one.found]
     yield Row(
-        f"{len(said)} slips planted in pooling layers, one at a time",
+        f"{len(said)} slips planted in pooling layers, one at a time, quick profile",
         "Keras's own pooling tests",
         _seconds(statistics.median(one.seconds for _, _, one in said)),
         _seconds(statistics.median(one.seconds for _, one, _ in said)),
