@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from poolaudit.evidence.estimates import Estimate
 
@@ -24,14 +25,22 @@ def percent(value: float | None) -> str:
 
 def with_interval(estimate: Estimate) -> str:
     """The estimate with interval, n and method as one line of text, or the reason why there is none."""
+    return _with_interval(estimate, percent, percent)
+
+
+def difference_with_interval(estimate: Estimate) -> str:
+    """A difference of two rates in percentage points, with interval, n and method, or why there is none."""
+    return _with_interval(estimate, points, signed)
+
+
+def _with_interval(estimate: Estimate, value: Callable[[float], str], end: Callable[[float], str]) -> str:
     if estimate.value is None:
         return f"not estimable: {estimate.reason}"
     if estimate.low is None or estimate.high is None:
-        return f"{percent(estimate.value)} (n = {estimate.n:,}; no interval: {estimate.reason})"
-    interval = f"{percent(estimate.low)} to {percent(estimate.high)}"
+        return f"{value(estimate.value)} (n = {estimate.n:,}; no interval: {estimate.reason})"
     return (
-        f"{percent(estimate.value)} ({interval}, {100 * estimate.confidence:g} % interval, "
-        f"n = {estimate.n:,}, {estimate.method})"
+        f"{value(estimate.value)} ({end(estimate.low)} to {end(estimate.high)}, {100 * estimate.confidence:g} % "
+        f"interval, n = {estimate.n:,}, {estimate.method})"
     )
 
 
@@ -41,20 +50,7 @@ def percentage_points(value: float | None) -> str:
 
 
 def more_seeds(count: int) -> str:
-    return f"{count:,} more seed{'' if count == 1 else 's'}"
-
-
-def difference_with_interval(estimate: Estimate) -> str:
-    """A difference of two rates in percentage points, with interval, n and method, or why there is none."""
-    if estimate.value is None:
-        return f"not estimable: {estimate.reason}"
-    if estimate.low is None or estimate.high is None:
-        return f"{points(estimate.value)} (n = {estimate.n:,}; no interval: {estimate.reason})"
-    interval = f"{signed(estimate.low)} to {signed(estimate.high)}"
-    return (
-        f"{points(estimate.value)} ({interval}, {100 * estimate.confidence:g} % interval, "
-        f"n = {estimate.n:,}, {estimate.method})"
-    )
+    return counted(count, "more seed")
 
 
 def points(difference: float) -> str:
